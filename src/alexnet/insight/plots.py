@@ -1,0 +1,113 @@
+"""Pictures of a run: samples, curves, confusion, predictions. Each function draws one and writes it to a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from alexnet.pictures.decode import Pixels
+
+RIGHT, WRONG = "#2a7d4f", "#c0392b"
+SHOWN_CLASSES = 10  # rows of a sheet of samples at most
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Save a figure, whole or not at all."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    figure.savefig(partial, dpi=110, bbox_inches="tight")
+    partial.replace(path)
+
+
+def shorten(text: str, length: int = 18) -> str:
+    """A name that fits under a picture."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], title: str, path: Path) -> None:
+    """Pictures, uint8 [H, W, 3] each, in rows with a name: `samples.png` and `inputs.png`."""
+    columns = max(len(pictures) for _, pictures in rows)
+    figure = Figure(figsize=(1.3 * columns + 1.2, 1.35 * len(rows) + 0.5), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    figure.suptitle(title, fontsize=11)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, (name, pictures) in zip(axes, rows, strict=True):
+        line[0].text(-0.08, 0.5, shorten(name), transform=line[0].transAxes, ha="right", va="center", fontsize=9)
+        for axis, picture in zip(line, pictures, strict=False):
+            axis.imshow(picture)
+    write(figure, path)
+
+
+def curves(history: Sequence[dict[str, Any]], path: Path) -> None:
+    """Loss and top-1 of training and validation over the epochs."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    for axis, key, name, factor in ((left, "loss", "cross-entropy", 1), (right, "top1", "top-1 accuracy, %", 100)):
+        for part, label in (("train", "training"), ("valid", "validation")):
+            values = [row[f"{part}_{key}"] for row in history]
+            if None not in values:
+                axis.plot(epochs, [factor * value for value in values], marker="o", markersize=3, label=label)
+        axis.set(xlabel="epoch", ylabel=name)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    left.set_title("loss (training: on augmented views)", fontsize=10)
+    right.set_title("accuracy", fontsize=10)
+    write(figure, path)
+
+
+def confusion(matrix: NDArray[np.int64], classes: Sequence[str], title: str, path: Path) -> None:
+    """True against predicted classes; with the counts written in where they can be read."""
+    count = len(classes)
+    side = float(np.clip(0.55 * count + 2, 3.6, 14))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axis = figure.subplots()
+    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axis, label="share of the true class", shrink=0.8)
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.set_title(title, fontsize=10)
+    if count <= 40:
+        axis.set_xticks(
+            range(count),
+            [shorten(c) for c in classes],
+            rotation=45 if count > 2 else 0,
+            ha="right" if count > 2 else "center",
+        )
+        axis.set_yticks(range(count), [shorten(c) for c in classes])
+    if count <= 20:
+        _write_counts(axis, matrix, share)
+    write(figure, path)
+
+
+def _write_counts(axis: Axes, matrix: NDArray[np.int64], share: NDArray[np.floating[Any]]) -> None:
+    for true in range(len(matrix)):
+        for predicted in range(len(matrix)):
+            colour = "white" if share[true, predicted] > 0.55 else "black"
+            text = f"{matrix[true, predicted]}"
+            axis.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
+
+
+def predictions(
+    pictures: Sequence[Pixels], lines: Sequence[tuple[str, bool]], title: str, path: Path, columns: int = 6
+) -> None:
+    """Pictures with a line of text under each, green where right and red where wrong."""
+    rows = math.ceil(len(pictures) / columns)
+    figure = Figure(figsize=(1.75 * columns, 2.05 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.suptitle(title, fontsize=11)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, picture, (text, right) in zip(axes.flat, pictures, lines, strict=False):
+        axis.imshow(picture)
+        axis.set_title(text, fontsize=8, color=RIGHT if right else WRONG)
+    write(figure, path)

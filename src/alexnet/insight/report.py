@@ -1,0 +1,155 @@
+"""What a run folder shows a person: sheets of pictures, plots, the mistakes, the model card and `report.html`."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.evaluation.evaluate import Evaluation
+from alexnet.insight import plots
+from alexnet.pictures import chance
+from alexnet.pictures.decode import Pixels
+from alexnet.pictures.store import Part
+from alexnet.training.journal import write_json, write_text
+
+if TYPE_CHECKING:
+    from alexnet.training.train import Plan
+
+PER_CLASS = 8
+SHOWN = 24  # pictures in predictions.png
+
+FIGURES = (
+    ("curves.png", "Loss and accuracy over the epochs"),
+    ("confusion.png", "Confusion: rows are the true classes, columns the predicted ones"),
+    ("predictions.png", "Predictions on pictures drawn at random"),
+    ("samples.png", "Training pictures as stored"),
+    ("inputs.png", "The same pictures as the network saw them in training"),
+)
+
+
+def sample(part: Part, classes: Sequence[str], seed: int) -> list[tuple[str, NDArray[np.int64]]]:
+    """For each class (of the first few) its name and the places of a few random pictures of it."""
+    drawn = chance.order(seed, 0, len(part), "samples")
+    labels = part.labels[drawn]
+    shown = classes[: plots.SHOWN_CLASSES]
+    return [(name, drawn[labels == index][:PER_CLASS]) for index, name in enumerate(shown)]
+
+
+def samples(part: Part, classes: Sequence[str], seed: int, path: Path) -> None:
+    """A sheet of random pictures of each class."""
+    rows = [(name, list(part.read(places))) for name, places in sample(part, classes, seed)]
+    plots.sheet(rows, f"{len(part):,} pictures, {len(classes)} classes", path)
+
+
+def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan, seed: int) -> None:
+    """What can be looked at while the network trains: the pictures, as stored and as the network sees them."""
+    samples(part, classes, seed, folder / "samples.png")
+    rows = [(name, list(_views(part, places, plan))) for name, places in sample(part, classes, seed)]
+    plots.sheet(rows, f"as the network sees them, {plan.size} x {plan.size}", folder / "inputs.png")
+
+
+def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
+    """Training views of some pictures, uint8 [N, size, size, 3], with the chance of the first epoch."""
+    from alexnet.pictures.batches import Batch
+
+    cells = {p: chance.uniform(plan.order.seed, p, 0, 0, len(part))[places] for p in plan.purposes}
+    batch = Batch(0, places, part.read(places), part.labels[places], cells)
+    views, _ = plan.tensors(batch)
+    return views.cpu().clamp(0, 255).to(dtype=_byte()).numpy()
+
+
+def _byte() -> Any:
+    import torch
+
+    return torch.uint8
+
+
+def after(
+    folder: Path,
+    classes: Sequence[str],
+    part: Part,
+    probabilities: NDArray[np.float64],
+    scores: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    config: dict[str, Any],
+) -> None:
+    """Everything that a finished run shows."""
+    title = f"{config['variant']['name']} on {Path(config['data']).name}"
+    described = f"{scores['split']} part: {scores['top1']:.2%} of {scores['images']:,} right"
+    plots.curves(history, folder / "curves.png")
+    plots.confusion(np.array(scores["confusion"]), classes, described, folder / "confusion.png")
+    _predictions(part, classes, probabilities, described, config["seed"], folder / "predictions.png")
+    mistakes(part, classes, probabilities, folder / "mistakes.csv")
+    write_text(folder / "README.md", _render("card.md", title, scores, history, config))
+    write_text(folder / "report.html", _render("report.html", title, scores, history, config, folder))
+
+
+def _predictions(
+    part: Part, classes: Sequence[str], probabilities: NDArray[np.float64], title: str, seed: int, path: Path
+) -> None:
+    places = chance.order(seed, 0, len(part), "samples")[:SHOWN]
+    guesses = probabilities[places].argmax(axis=1)
+    lines = [
+        (f"{plots.shorten(classes[guess], 14)} {row[guess]:.0%}", bool(guess == label))
+        for guess, row, label in zip(guesses, probabilities[places], part.labels[places], strict=True)
+    ]
+    plots.predictions(list(part.read(places)), lines, title, path)
+
+
+def mistakes(part: Part, classes: Sequence[str], probabilities: NDArray[np.float64], path: Path) -> None:
+    """mistakes.csv: path, true class, predicted class and both probabilities, most wrong first."""
+    labels, guesses = part.labels, probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(guesses != labels)
+    own, guessed = probabilities[wrong, labels[wrong]], probabilities[wrong, guesses[wrong]]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("path", "class", "predicted", "probability", "probability_of_class"))
+    for i in np.argsort(own - guessed, kind="stable"):
+        row = wrong[i]
+        numbers = (f"{guessed[i]:.4f}", f"{own[i]:.4f}")
+        table.writerow((part.paths[row], classes[labels[row]], classes[guesses[row]], *numbers))
+    write_text(path, text.getvalue())
+
+
+def evaluation(folder: Path, found: Evaluation) -> None:
+    """What `evaluate --out` writes: the scores, the confusion matrix, the mistakes."""
+    scores = found.scores
+    title = f"{scores['split']} part: {scores['top1']:.2%} of {scores['images']:,} right"
+    write_json(folder / "evaluation.json", scores)
+    plots.confusion(np.array(scores["confusion"]), found.classes, title, folder / "confusion.png")
+    mistakes(found.part, found.classes, found.probabilities, folder / "mistakes.csv")
+
+
+def _render(
+    template: str,
+    title: str,
+    scores: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    config: dict[str, Any],
+    folder: Path | None = None,
+) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=template.endswith(".html"), undefined=StrictUndefined, trim_blocks=True)
+    text = resources.files("alexnet.insight").joinpath(template).read_text("utf-8")
+    images = {name: base64.b64encode((folder / name).read_bytes()).decode() for name, _ in FIGURES} if folder else {}
+    return environment.from_string(text).render(
+        title=title,
+        scores=scores,
+        history=history,
+        config=config,
+        classes=config["classes"],
+        data=Path(config["data"]).name,
+        configuration=json.dumps(config, indent=1, ensure_ascii=False),
+        figures=FIGURES,
+        images=images,
+    )

@@ -1,0 +1,295 @@
+"""What a network is made of: layers as values, the variant that lists them, and the one walk over the list.
+
+Nothing here computes with pictures; `model` turns a variant into a module. Shapes are (channels, height, width) for
+maps and (features,) for vectors, without the batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from alexnet.errors import UsageError
+
+Shape = tuple[int, ...]
+Initial = float | Literal["he", "glorot", "lecun", "torch"]
+
+
+class Collapse(ValueError):
+    """A layer that would have no output."""
+
+
+def _side(side: int, kernel: int, stride: int, padding: int, ceil: bool) -> int:
+    """Windows that fit along one side; `ceil` also counts a last window that overhangs the far edge."""
+    room = side + 2 * padding - kernel
+    steps = -(-room // stride) if ceil else room // stride
+    # An overhanging window must begin inside the picture: cuda-convnet, Caffe and torch agree on that.
+    if ceil and steps * stride >= side + padding:
+        steps -= 1
+    if room < 0 and not (ceil and side > 0 and steps >= 0):
+        raise Collapse
+    return steps + 1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One entry of a variant. Without weights and without change of shape unless a subclass says otherwise."""
+
+    def output(self, shape: Shape) -> Shape:
+        """Shape of the output for an input of `shape`; raises `Collapse` where nothing would be left."""
+        return shape
+
+    def parameters(self, shape: Shape) -> int:
+        """Number of trained values."""
+        return 0
+
+    def statistics(self, shape: Shape) -> int:
+        """Number of values that are kept but not trained: the running mean and variance of a normalisation."""
+        return 0
+
+    def macs(self, shape: Shape) -> int:
+        """Multiply-adds of convolutions and products for one picture, forward."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Convolution. `std` initial deviation or rule, `bias` initial value or None for no bias.
+
+    `groups`: the paper's columns, each of which sees only its own share of the maps below. `ceil`: a last window may
+    overhang the far edge and sees zeros there, the 2012 source's rule, which makes 224 act as 227.
+    """
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    ceil: bool = False
+    std: Initial = 0.01
+    bias: float | None = 0.0
+
+    def output(self, shape: Shape) -> Shape:
+        _, height, width = shape
+        rule = (self.kernel, self.stride, self.padding, self.ceil)
+        return (self.channels, _side(height, *rule), _side(width, *rule))
+
+    def parameters(self, shape: Shape) -> int:
+        weights = self.channels * (shape[0] // self.groups) * self.kernel**2
+        return weights + (0 if self.bias is None else self.channels)
+
+    def macs(self, shape: Shape) -> int:
+        return math.prod(self.output(shape)) * (shape[0] // self.groups) * self.kernel**2
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """Fully connected layer; maps are flattened channel by channel, as in Caffe and torch."""
+
+    units: int
+    std: Initial = 0.01
+    bias: float | None = 0.0
+
+    def output(self, shape: Shape) -> Shape:
+        return (self.units,)
+
+    def parameters(self, shape: Shape) -> int:
+        return self.macs(shape) + (0 if self.bias is None else self.units)
+
+    def macs(self, shape: Shape) -> int:
+        return math.prod(shape) * self.units
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(0, x)."""
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """Hyperbolic tangent."""
+
+
+@dataclass(frozen=True)
+class MaxPool(Layer):
+    """Largest value of each window; `ceil` as in `Conv`."""
+
+    kernel: int
+    stride: int
+    ceil: bool = False
+
+    def output(self, shape: Shape) -> Shape:
+        channels, height, width = shape
+        rule = (self.kernel, self.stride, 0, self.ceil)
+        return (channels, _side(height, *rule), _side(width, *rule))
+
+
+@dataclass(frozen=True)
+class AveragePool(MaxPool):
+    """Mean of each window, over the part of it that lies inside the map."""
+
+
+@dataclass(frozen=True)
+class AdaptivePool(Layer):
+    """Mean pooling to `size` x `size` maps, whatever comes in."""
+
+    size: int
+
+    def output(self, shape: Shape) -> Shape:
+        return (shape[0], self.size, self.size)
+
+
+@dataclass(frozen=True)
+class ResponseNorm(Layer):
+    """Local response normalisation: b = a / (k + alpha * sum of squares)^beta over `size` neighbouring maps.
+
+    `alpha` multiplies the plain sum, as the paper prints it; what Caffe, torch and the 2012 source call alpha is
+    `size` times this one. Windows are clipped at the ends and never cross between `columns`.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+    columns: int = 1
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Batch normalisation with a trained scale and shift per channel; `momentum` in torch's sense."""
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+    def parameters(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+    def statistics(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Zero each value with probability `p` in training and scale the rest by 1 / (1 - p), so that use needs nothing."""
+
+    p: float = 0.5
+
+
+LAYERS: dict[str, type[Layer]] = {
+    kind.__name__: kind
+    for kind in (Conv, Linear, ReLU, Tanh, MaxPool, AveragePool, AdaptivePool, ResponseNorm, BatchNorm, Dropout)
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network as a value: its layers in order, named as in Caffe, and where each number comes from.
+
+    `size` is the side of the picture that the network sees, `stored` the side of the picture it is cut from. `top1`
+    and `top5` are published accuracies on ImageNet in 0..1, or None where nobody published any.
+    """
+
+    name: str
+    title: str
+    source: str
+    layers: tuple[tuple[str, Layer], ...]
+    classes: int = 1000
+    channels: int = 3
+    size: int = 227
+    stored: int = 256
+    top1: float | None = None
+    top5: float | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """How a decoded picture becomes the network's input; travels in every model file.
+
+    The picture is brought to `stored` x `stored` by the `resize` rule, a `size` x `size` view is cut from it, channels
+    are put in `order`, `mean` is subtracted (0..255, one value per channel, in that order; `mean_picture` says that a
+    mean picture stands beside the weights instead) and the result multiplied by `scale`.
+    """
+
+    size: int
+    stored: int
+    resize: Literal["crop", "squash", "pad"] = "crop"
+    order: Literal["RGB", "BGR", "grey"] = "RGB"
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    mean_picture: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer at its place in the network."""
+
+    name: str
+    layer: Layer
+    input: Shape
+    output: Shape
+    parameters: int
+    statistics: int
+    macs: int
+
+
+def _rows(variant: Variant, size: int) -> Iterator[Row]:
+    shape: Shape = (variant.channels, size, size)
+    for name, layer in variant.layers:
+        try:
+            output = layer.output(shape)
+        except Collapse:
+            raise Collapse(name, shape) from None
+        yield Row(name, layer, shape, output, layer.parameters(shape), layer.statistics(shape), layer.macs(shape))
+        shape = output
+
+
+def walk(variant: Variant, size: int | None = None) -> tuple[Row, ...]:
+    """Every layer with its shapes and costs for pictures of `size` (default: the variant's own).
+
+    Raises UsageError, naming the layer and the smallest size that fits, when the pictures are too small.
+    """
+    try:
+        return tuple(_rows(variant, size or variant.size))
+    except Collapse as collapse:
+        name, shape = collapse.args
+        raise UsageError(
+            f"{variant.name}: pictures of {size} x {size} are too small: {name} would get {shape[1]} x {shape[2]} and "
+            f"have no output; the smallest size that fits is {smallest_size(variant)}"
+        ) from None
+
+
+def smallest_size(variant: Variant) -> int:
+    """Side of the smallest picture that leaves every layer an output."""
+    for size in range(1, variant.size):
+        try:
+            list(_rows(variant, size))
+        except Collapse:
+            continue
+        return size
+    return variant.size
+
+
+def with_dropout(variant: Variant, p: float) -> Variant:
+    """The variant with every dropout probability replaced by `p`."""
+    layers = tuple((n, dataclasses.replace(x, p=p) if isinstance(x, Dropout) else x) for n, x in variant.layers)
+    return dataclasses.replace(variant, layers=layers)
+
+
+def to_json(variant: Variant) -> dict[str, Any]:
+    """The variant as plain JSON values; `from_json` is its inverse."""
+    fields = {f.name: getattr(variant, f.name) for f in dataclasses.fields(variant)}
+    fields["layers"] = [{"name": n, "type": type(x).__name__, **dataclasses.asdict(x)} for n, x in variant.layers]
+    return fields
+
+
+def from_json(document: dict[str, Any]) -> Variant:
+    """A variant from what `to_json` made. Raises ValueError, KeyError or TypeError when the document is not one."""
+    layers = []
+    for entry in document["layers"]:
+        values = dict(entry)
+        name, kind = values.pop("name"), values.pop("type")
+        layers.append((name, LAYERS[kind](**values)))
+    return Variant(**{**document, "layers": tuple(layers)})

@@ -1,0 +1,89 @@
+"""What torch lacks or does slowly, as modules: response normalisation, convolution that rounds up, the first stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alexnet.network.architecture import Input
+
+# ITU-R BT.601, which Pillow's conversion to "L" uses too.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def response_norm(x: Tensor, size: int, alpha: float, beta: float, k: float, columns: int = 1) -> Tensor:
+    """b = x / (k + alpha * S)^beta, S the sum of x^2 over `size` neighbouring maps of the same column.
+
+    x: float [N, C, H, W]; the result has its shape, dtype and memory layout. Sums in float32 at least. A sum of
+    shifted slices: one pass a neighbour, where torch's LocalResponseNorm pools over a copy of the whole tensor.
+    """
+    maps = x.shape[1] // columns
+    wide = x if x.dtype == torch.float64 else x.float()
+    columnwise = wide.unflatten(1, (columns, maps))
+    squares = columnwise.square()
+    total = squares.clone()
+    for shift in range(1, min(size // 2, maps - 1) + 1):
+        total[:, :, shift:] += squares[:, :, :-shift]
+        total[:, :, :-shift] += squares[:, :, shift:]
+    scale = (alpha * total + k).flatten(1, 2)
+    result: Tensor = wide * scale.pow(-beta)
+    return result.to(x.dtype)
+
+
+class ResponseNorm(nn.Module):
+    """`response_norm` as a module."""
+
+    def __init__(self, size: int, alpha: float, beta: float, k: float, columns: int) -> None:
+        super().__init__()
+        self.arguments = (size, alpha, beta, k, columns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return response_norm(x, *self.arguments)
+
+    def extra_repr(self) -> str:
+        size, alpha, beta, k, columns = self.arguments
+        return f"size={size}, alpha={alpha}, beta={beta}, k={k}, columns={columns}"
+
+
+class CeilConv2d(nn.Conv2d):
+    """Convolution whose last window may overhang the right and bottom edge, where it sees zeros."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        overhang = [self._overhang(side, axis) for axis, side in ((1, input.shape[3]), (0, input.shape[2]))]
+        if any(overhang):
+            input = F.pad(input, (0, overhang[0], 0, overhang[1]))
+        return super().forward(input)
+
+    def _overhang(self, side: int, axis: int) -> int:
+        room = side + 2 * int(self.padding[axis]) - self.kernel_size[axis]
+        steps = -(-room // self.stride[axis])
+        return max(0, steps * self.stride[axis] - room)
+
+
+class Pixels(nn.Module):
+    """The network's first stage: pictures as decoded to what the first layer takes.
+
+    uint8 or float [N, H, W, 3] in 0..255, RGB → float32 [N, C, H, W] in channels-last memory: channels in the order
+    of the input rule, mean subtracted, scaled. `mean_picture`: float [H, W, C], subtracted instead of the means.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    luma: Tensor
+
+    def __init__(self, rule: Input, mean_picture: Tensor | None = None) -> None:
+        super().__init__()
+        self.order = rule.order
+        mean = torch.tensor(rule.mean) if mean_picture is None else mean_picture.float()
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("scale", torch.tensor(rule.scale), persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = pictures.float()
+        if self.order == "grey":
+            x = (x * self.luma).sum(-1, keepdim=True)
+        elif self.order == "BGR":
+            x = x.flip(-1)
+        return ((x - self.mean) * self.scale).permute(0, 3, 1, 2)

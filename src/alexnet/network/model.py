@@ -1,0 +1,138 @@
+"""From the list of layers to a torch module."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from functools import singledispatch
+
+import torch
+from torch import Tensor, nn
+
+from alexnet.network import architecture as a
+from alexnet.network import layers
+from alexnet.network.variants import variant as named_variant
+
+
+@singledispatch
+def module(layer: a.Layer, row: a.Row) -> nn.Module:
+    """The torch module of one layer at its place in the network."""
+    raise TypeError(f"no module for {type(layer).__name__}")
+
+
+@module.register
+def _(layer: a.Conv, row: a.Row) -> nn.Module:
+    kind = layers.CeilConv2d if layer.ceil else nn.Conv2d
+    geometry = (layer.kernel, layer.stride, layer.padding)
+    return kind(row.input[0], layer.channels, *geometry, groups=layer.groups, bias=layer.bias is not None)
+
+
+@module.register
+def _(layer: a.Linear, row: a.Row) -> nn.Module:
+    return nn.Linear(math.prod(row.input), layer.units, bias=layer.bias is not None)
+
+
+@module.register
+def _(layer: a.ReLU, row: a.Row) -> nn.Module:
+    return nn.ReLU()
+
+
+@module.register
+def _(layer: a.Tanh, row: a.Row) -> nn.Module:
+    return nn.Tanh()
+
+
+@module.register
+def _(layer: a.MaxPool, row: a.Row) -> nn.Module:
+    return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=layer.ceil)
+
+
+@module.register
+def _(layer: a.AveragePool, row: a.Row) -> nn.Module:
+    return nn.AvgPool2d(layer.kernel, layer.stride, ceil_mode=layer.ceil)
+
+
+@module.register
+def _(layer: a.AdaptivePool, row: a.Row) -> nn.Module:
+    return nn.AdaptiveAvgPool2d(layer.size)
+
+
+@module.register
+def _(layer: a.ResponseNorm, row: a.Row) -> nn.Module:
+    return layers.ResponseNorm(layer.size, layer.alpha, layer.beta, layer.k, layer.columns)
+
+
+@module.register
+def _(layer: a.BatchNorm, row: a.Row) -> nn.Module:
+    kind = nn.BatchNorm2d if len(row.input) == 3 else nn.BatchNorm1d
+    return kind(row.input[0], eps=layer.eps, momentum=layer.momentum)
+
+
+@module.register
+def _(layer: a.Dropout, row: a.Row) -> nn.Module:
+    return nn.Dropout(layer.p)
+
+
+def skeleton(variant: a.Variant, size: int | None = None) -> nn.Sequential:
+    """The network without memory for its weights (on torch's meta device), to be given a `state_dict`.
+
+    One flat `nn.Sequential` with the variant's layer names; takes float [N, channels, size, size], returns float
+    [N, classes]. Where maps become a vector a layer `flatten` stands.
+    """
+    children: OrderedDict[str, nn.Module] = OrderedDict()
+    with torch.device("meta"):
+        for row in a.walk(variant, size):
+            if isinstance(row.layer, a.Linear) and len(row.input) == 3:
+                children["flatten"] = nn.Flatten()
+            children[row.name] = module(row.layer, row)
+    return nn.Sequential(children)
+
+
+def build(
+    variant: a.Variant | str,
+    classes: int | None = None,
+    channels: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+) -> nn.Sequential:
+    """The network with initial weights drawn as the variant says, from `seed`; float32, channels-last, on the CPU.
+
+    `variant` is a value or a name; `classes` and `channels` change a named one. Takes float [N, channels, size, size]
+    (see `layers.Pixels` for what the values mean) and returns logits [N, classes]. Raises UsageError.
+    """
+    if isinstance(variant, str):
+        variant = named_variant(variant, classes, channels)
+    network = skeleton(variant, size).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    values = dict(variant.layers)
+    for name, child in network.named_children():
+        if isinstance(child, nn.Conv2d | nn.Linear):
+            initialise(child, values[name], generator)
+        elif isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            child.reset_parameters()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def initialise(child: nn.Conv2d | nn.Linear, layer: a.Layer, generator: torch.Generator) -> None:
+    """Draw weights from N(0, std²), or by the rule that `layer.std` names, and set the biases."""
+    assert isinstance(layer, a.Conv | a.Linear)
+    weight, bias = child.weight.data, child.bias
+    fan_in = weight[0].numel()
+    if layer.std == "torch":
+        bound = 1 / math.sqrt(fan_in)  # what kaiming_uniform_(a=√5), torch's default, comes to
+        weight.uniform_(-bound, bound, generator=generator)
+        if bias is not None:
+            bias.data.uniform_(-bound, bound, generator=generator)
+        return
+    weight.normal_(0.0, deviation(layer.std, weight), generator=generator)
+    if bias is not None and layer.bias is not None:
+        bias.data.fill_(layer.bias)
+
+
+def deviation(std: a.Initial, weight: Tensor) -> float:
+    """The standard deviation that a rule gives for this weight: He 2/in, Glorot 2/(in+out), LeCun 1/in."""
+    if isinstance(std, float | int):
+        return float(std)
+    fan_in, fan_out = weight[0].numel(), weight.shape[0] * math.prod(weight.shape[2:])
+    variance = {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in}[std]
+    return math.sqrt(variance)

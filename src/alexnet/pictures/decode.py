@@ -1,0 +1,142 @@
+"""From bytes to an RGB picture: the one decoder of training, evaluation, prediction and serving.
+
+Files come from anywhere, so format is told by content from a list of known ones, limits are checked from the header
+before memory is spent, and whatever Pillow raises becomes one error with a reason.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from alexnet.errors import PictureError
+
+Pixels = NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: white, as on paper and on most web pages
+
+# Our own limit is lower than the one Pillow warns about on the error stream.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest picture that is decoded."""
+
+    pixels: int = 100_000_000
+    frames: int = 1_000
+    bytes: int = 64 * 2**20
+
+
+LIMITS = Limits()
+
+
+def read(path: str | os.PathLike[str], limits: Limits = LIMITS) -> bytes:
+    """Contents of a regular file. Raises PictureError if it cannot be read or is larger than the limit."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureError("not a regular file")
+        if status.st_size > limits.bytes:
+            raise PictureError(f"{status.st_size:,} bytes are more than the limit of {limits.bytes:,}")
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise PictureError(getattr(error, "strerror", None) or str(error)) from None
+
+
+def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
+    """The picture that a viewer shows, in mode RGB: upright, first frame, 16 bits scaled, on white.
+
+    Raises PictureError with the reason for anything that is not a whole picture of a known format within the limits.
+    """
+    if not data:
+        raise PictureError("empty file")
+    if len(data) > limits.bytes:
+        raise PictureError(f"{len(data):,} bytes are more than the limit of {limits.bytes:,}")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _check(picture, limits)
+            # Loaded before anything else is asked of it: a damaged PNG raises on the first load alone, and reading
+            # its metadata counts as one.
+            picture.load()
+            return _rgb(ImageOps.exif_transpose(picture))
+    except PictureError:
+        raise
+    except UnidentifiedImageError:
+        raise PictureError("not a picture of a known format") from None
+    except MemoryError:
+        raise PictureError("not enough memory to decode it") from None
+    except Exception as error:  # Pillow raises seven kinds of exception for damaged files
+        raise PictureError(f"not decodable: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+def _check(picture: Image.Image, limits: Limits) -> None:
+    width, height = picture.size
+    if width * height > limits.pixels:
+        raise PictureError(f"{width} x {height} pixels are more than the limit of {limits.pixels:,}")
+    frames = getattr(picture, "n_frames", 1)
+    if frames > limits.frames:
+        raise PictureError(f"{frames:,} frames are more than the limit of {limits.frames:,}")
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _from_wide(np.asarray(picture))
+    if picture.has_transparency_data:
+        paper = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _from_wide(values: NDArray[np.generic]) -> Image.Image:
+    """Grey values of more than 8 bits: 0..65535, or 0..1 if they are fractions."""
+    numbers = values.astype(np.float64)
+    top = 1.0 if values.dtype.kind == "f" else 65535.0
+    if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= top):
+        raise PictureError(f"grey values outside 0..{top:g}")
+    return Image.fromarray(np.rint(numbers * (255 / top)).astype(np.uint8)).convert("RGB")
+
+
+def fit(picture: Image.Image, side: int, resize: Literal["crop", "squash", "pad"] = "crop") -> Pixels:
+    """The picture as uint8 [side, side, 3]: the shorter side scaled to `side` and the centre cut out (crop), both
+    sides scaled (squash), or the longer side scaled and the rest filled with the mean of the border (pad).
+
+    Bilinear with antialiasing, as Pillow and torchvision do it.
+    """
+    if resize == "squash":
+        return _array(picture, (side, side))
+    width, height = picture.size
+    reference = (min if resize == "crop" else max)(width, height)
+    array = _array(picture, (max(1, side * width // reference), max(1, side * height // reference)))
+    return _centre(array, side) if resize == "crop" else _pad(array, side)
+
+
+def _array(picture: Image.Image, size: tuple[int, int]) -> Pixels:
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def _centre(array: Pixels, side: int) -> Pixels:
+    top, left = (round((length - side) / 2) for length in array.shape[:2])
+    return array[top : top + side, left : left + side]
+
+
+def _pad(array: Pixels, side: int) -> Pixels:
+    border = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
+    square = np.empty((side, side, 3), np.uint8)
+    square[:] = np.rint(border.mean(axis=0))
+    height, width = array.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = array
+    return square

@@ -1,0 +1,354 @@
+"""Pictures decoded once: uint8 arrays on disk that training, evaluation and prediction open memory-mapped.
+
+A store is a folder: `store.json` (classes, resize rule, digests), and for each part `<part>.npy`, uint8
+[N, size, size, 3]; `<part>.labels.npy`, int64 [N]; `<part>.paths.txt`. One that is made on first use lies in the
+user's cache under a key: digest of the sorted paths, sizes and modification times, and of the resize rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet.errors import PictureError, StorageError, UsageError
+from alexnet.pictures import datasets
+from alexnet.pictures.datasets import Read, Samples, Source
+from alexnet.pictures.decode import Pixels, fit
+from alexnet.progress import progress, say
+
+FORMAT = 1
+CACHE_BYTES = 50 * 10**9  # least recently used stores go when the cache would grow beyond this
+REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
+
+REFUSED = -1  # the label of a picture that could not be decoded and was skipped; its pixels are zero
+
+Resize = Literal["crop", "squash", "pad"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one part of a store, or a choice of them.
+
+    `pictures`: uint8 [*, S, S, 3], memory-mapped; `rows` says which of them belong, in order; `labels` int64 [N].
+    """
+
+    pictures: Pixels
+    all_labels: NDArray[np.int64]
+    paths_file: Path
+    rows: NDArray[np.int64]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.all_labels[self.rows]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Path of each picture in its data set."""
+        lines = self.paths_file.read_text("utf-8", "surrogateescape").split("\n")
+        return [json.loads(lines[row]) for row in self.rows]
+
+    def take(self, places: NDArray[np.int64]) -> Part:
+        """The part reduced to some of its places, in the order given."""
+        return replace(self, rows=self.rows[places])
+
+    def with_labels(self, labels: NDArray[np.int64]) -> Part:
+        """The same pictures under other labels, given for every row of the store."""
+        return replace(self, all_labels=labels)
+
+    def read(self, places: NDArray[np.int64] | slice) -> Pixels:
+        """Pictures at some places, copied into memory."""
+        return self.pictures[self.rows[places]]
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store."""
+
+    folder: Path
+    name: str
+    classes: tuple[str, ...]
+    size: int
+    resize: Resize
+    parts: dict[str, Part]
+    skipped: dict[str, str]
+    strays: int
+
+    @property
+    def digest(self) -> str:
+        """Of everything that training can see: classes, and pictures and labels of every part."""
+        seen = [*self.classes, *(f"{name}:{part.digest}" for name, part in sorted(self.parts.items()))]
+        return hashlib.sha256("\n".join(seen).encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Pictures of each class in each part."""
+        return {name: class_counts(self.classes, part.labels) for name, part in self.parts.items()}
+
+    def __getitem__(self, part: str) -> Part:
+        return self.parts[part]
+
+
+def class_counts(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
+    """How many pictures each class has."""
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+
+
+# ----------------------------------------------------------------------------------------------------------- opening
+
+
+def open_store(
+    data: str | os.PathLike[str],
+    size: int = 256,
+    resize: Resize = "crop",
+    *,
+    leave_out: Collection[str] = (),
+    unreadable: Literal["refuse", "skip"] = "refuse",
+) -> Store:
+    """The pictures of DATA at `size` x `size`: the prepared store itself, or one from the cache, made if need be.
+
+    A prepared store keeps its own resize rule. Raises PictureError for pictures that cannot be decoded, unless
+    `unreadable` is "skip" and they are at most 1 %.
+    """
+    if (Path(data) / "store.json").is_file():
+        prepared = _open(Path(data))
+        if prepared.size == size and not leave_out:
+            return prepared
+        source: Source = Stored(prepared)
+        resize = prepared.resize
+    else:
+        source = datasets.source(data)
+    rule = f"{FORMAT} {size} {resize} {unreadable} {sorted(leave_out)} {source.fingerprint()}"
+    folder = cache_folder() / "stores" / hashlib.sha256(rule.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    if not (folder / "store.json").is_file():
+        _prepare(source, folder, size, resize, leave_out=leave_out, unreadable=unreadable, cached=True)
+    os.utime(folder / "store.json")  # last use, for the cache's clean-up
+    return replace(_open(folder), resize=resize)
+
+
+def prepare(data: str | os.PathLike[str], folder: Path, size: int = 256, resize: Resize = "crop") -> Store:
+    """Make a store of DATA in a folder of the user's choice, which must not exist yet."""
+    _prepare(datasets.source(data), folder, size, resize, leave_out=(), unreadable="refuse", cached=False)
+    return _open(folder)
+
+
+def _open(folder: Path) -> Store:
+    try:
+        document = json.loads((folder / "store.json").read_text("utf-8"))
+        if document["format"] != FORMAT:
+            raise UsageError(f"{folder}: a store of format {document['format']}; this version reads {FORMAT}")
+        parts = {name: _open_part(folder, name, entry) for name, entry in document["parts"].items()}
+        fields = (document["name"], tuple(document["classes"]), document["size"], document["resize"])
+        return Store(folder, *fields, parts, document["skipped"], document["strays"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: not a whole store: {error}; prepare it anew") from None
+
+
+def _open_part(folder: Path, name: str, entry: dict[str, Any]) -> Part:
+    pictures = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    labels = np.load(folder / f"{name}.labels.npy", allow_pickle=False)
+    if len(pictures) != entry["count"] or len(labels) != entry["count"]:
+        raise ValueError(f"{name} holds {len(pictures)} of {entry['count']} pictures")
+    return Part(pictures, labels, folder / f"{name}.paths.txt", np.flatnonzero(labels != REFUSED), entry["digest"])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A prepared store as a source of pictures, for a store of another size."""
+
+    store: Store
+
+    @property
+    def name(self) -> str:
+        return self.store.name
+
+    def fingerprint(self) -> str:
+        return self.store.digest
+
+    def samples(self) -> Samples:
+        parts = {
+            name: tuple(zip(part.paths, part.labels.tolist(), strict=True)) for name, part in self.store.parts.items()
+        }
+        return Samples(self.store.classes, parts)
+
+    def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
+        rows = {
+            path: (part, row)
+            for part in self.store.parts.values()
+            for row, path in zip(part.rows, part.paths, strict=True)
+        }
+        for index, path in enumerate(paths):
+            part, row = rows[path]
+            yield index, partial(Image.fromarray, part.pictures[row])
+
+
+# ------------------------------------------------------------------------------------------------------------ making
+
+
+def cache_folder() -> Path:
+    """Where this program keeps what it can make again: `$XDG_CACHE_HOME/alexnet`, by default `~/.cache/alexnet`."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "alexnet"
+
+
+def _prepare(
+    source: Source,
+    folder: Path,
+    size: int,
+    resize: Resize,
+    *,
+    leave_out: Collection[str],
+    unreadable: str,
+    cached: bool,
+) -> None:
+    samples = _without(source.samples(), frozenset(leave_out))
+    count = sum(map(len, samples.parts.values()))
+    bytes_needed = count * size * size * 3
+    cap = f" (the cache may grow to {CACHE_BYTES / 1e9:.0f} GB)" if cached else ""
+    say(f"preparing {count:,} pictures of {source.name} at {size} x {size}: {_bytes(bytes_needed)} in {folder}{cap}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if cached:
+            _make_room(folder.parent, bytes_needed)
+        free = shutil.disk_usage(folder.parent).free
+        if free < bytes_needed:
+            raise StorageError(f"{folder}: {_bytes(bytes_needed)} needed, {_bytes(free)} free; make room or use --out")
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent, ignore_cleanup_errors=True) as making:
+            _write(source, samples, Path(making), size, resize, unreadable)
+            Path(making).chmod(0o755)
+            _publish(Path(making), folder)
+    except OSError as error:
+        raise StorageError(f"{error.filename or folder}: {error.strerror or error}") from None
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _without(samples: Samples, leave_out: frozenset[str]) -> Samples:
+    parts = {
+        n: tuple((path, c) for path, c in entries if path not in leave_out) for n, entries in samples.parts.items()
+    }
+    return replace(samples, parts=parts)
+
+
+def _make_room(stores: Path, bytes_needed: int) -> None:
+    """Drop least recently used stores until `bytes_needed` more fit under the cap."""
+    entries = sorted(stores.glob("*/store.json"), key=lambda entry: entry.stat().st_mtime)
+    sizes = {entry.parent: sum(file.stat().st_size for file in entry.parent.iterdir()) for entry in entries}
+    for folder in list(sizes):
+        if sum(sizes.values()) + bytes_needed <= CACHE_BYTES:
+            return
+        say(f"the cache is full: dropping {folder.name} ({_bytes(sizes.pop(folder))}); it can be made again")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(making: Path, folder: Path) -> None:
+    """Give the finished store its name; if another process was faster, its store is the same and stays."""
+    try:
+        making.rename(folder)
+    except OSError:
+        if not (folder / "store.json").is_file():
+            raise
+
+
+def _write(source: Source, samples: Samples, folder: Path, size: int, resize: Resize, unreadable: str) -> None:
+    refused: dict[str, str] = {}
+    parts = {}
+    for name, entries in samples.parts.items():
+        paths = [path for path, _ in entries]
+        labels = np.array([label for _, label in entries], np.int64)
+        digests = np.zeros((len(paths), 32), np.uint8)
+        with _array_file(folder / f"{name}.npy", (len(paths), size, size, 3)) as (file, start):
+            decoded = progress(_decoded(source, paths, size, resize), len(paths), f"preparing {name}")
+            for index, picture in decoded:
+                if isinstance(picture, PictureError):
+                    refused[paths[index]] = str(picture)
+                    labels[index] = REFUSED
+                else:
+                    file.seek(start + index * picture.nbytes)
+                    file.write(picture.data)
+                    digests[index] = np.frombuffer(hashlib.sha256(picture.data).digest(), np.uint8)
+        np.save(folder / f"{name}.labels.npy", labels)
+        (folder / f"{name}.paths.txt").write_text("\n".join(map(json.dumps, paths)), "utf-8")
+        parts[name] = {"count": len(paths), "digest": hashlib.sha256(labels.tobytes() + digests.tobytes()).hexdigest()}
+    _judge(refused, sum(map(len, samples.parts.values())), unreadable)
+    document = {
+        "format": FORMAT,
+        "name": source.name,
+        "classes": samples.classes,
+        "size": size,
+        "resize": resize,
+        "parts": parts,
+        "skipped": refused,
+        "strays": len(samples.strays),
+    }
+    (folder / "store.json").write_text(json.dumps(document, indent=1), "utf-8")
+
+
+@contextmanager
+def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[BinaryIO, int]]:
+    """A .npy file of uint8 `shape`, all zero, open for writing rows, and where its first row starts.
+
+    Written to, not mapped: on a full disk a write raises an error where a mapped page would end the process.
+    """
+    with path.open("w+b") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        file.truncate(start + int(np.prod(shape)))
+        yield file, start
+
+
+def _decoded(
+    source: Source, paths: list[str], size: int, resize: Resize
+) -> Iterator[tuple[int, Pixels | PictureError]]:
+    """Index and pixels of every picture, or why there are none, decoded on all cores with a bounded queue."""
+    workers = os.cpu_count() or 1
+    waiting: deque[tuple[int, Future[Pixels | PictureError]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for index, read in source.pictures(paths):
+            waiting.append((index, pool.submit(_attempt, read, size, resize)))
+            if len(waiting) > 8 * workers:
+                index, future = waiting.popleft()
+                yield index, future.result()
+        for index, future in waiting:
+            yield index, future.result()
+
+
+def _attempt(read: Read, size: int, resize: Resize) -> Pixels | PictureError:
+    try:
+        return np.ascontiguousarray(fit(read(), size, resize))
+    except PictureError as error:
+        return error
+
+
+def _judge(refused: dict[str, str], count: int, unreadable: str) -> None:
+    """Raise unless every picture was decoded or the user allowed for a few that were not."""
+    if not refused:
+        return
+    path, reason = next(iter(refused.items()))
+    more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+    if unreadable != "skip":
+        raise PictureError(f"{path}: {reason}{more}; repair or leave out (--skip-list F, or --set unreadable=skip)")
+    if len(refused) > REFUSED_SHARE * count:
+        raise PictureError(f"{path}: {reason}{more}; more than {REFUSED_SHARE:.0%} of {count:,} are unreadable")
+    say(f"skipped {len(refused)} unreadable pictures, the first {path}: {reason}")

@@ -1,0 +1,37 @@
+"""What a waiting person sees: lines and a progress bar, on the error stream, so that standard output stays data."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def say(line: str) -> None:
+    """One line to the person at the terminal."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def progress(items: Iterable[T], total: int, label: str, every: float = 10.0) -> Iterator[T]:
+    """The items, with a bar on a terminal and a line every `every` seconds elsewhere."""
+    if sys.stderr.isatty():
+        yield from _bar(items, total, label)
+        return
+    spoken = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() - spoken >= every:
+            spoken = time.monotonic()
+            say(f"{label}: {done:,} of {total:,}")
+
+
+def _bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield from bar.track(items, total=total, description=label)

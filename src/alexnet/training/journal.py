@@ -1,0 +1,176 @@
+"""What a run tells: history, log, progress, and the only place where training waits for the device."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from alexnet.errors import DivergedError, Interrupted
+from alexnet.pictures.batches import Order
+from alexnet.pictures.store import Part
+from alexnet.training.checkpoint import State, Sums
+
+COLUMNS = "epoch,step,images,seconds,learning_rate,train_loss,train_top1,valid_loss,valid_top1,valid_top5".split(",")
+SPEAK_EVERY = 10.0  # seconds between progress lines
+
+
+@dataclass
+class Journal:
+    """The record of a run in its folder."""
+
+    folder: Path
+    order: Order
+    part: Part
+    epochs: int
+    started: float = field(default_factory=time.monotonic)
+    spoken: float = field(default_factory=time.monotonic)
+    before: dict[str, float] = field(default_factory=lambda: {"run": 0.0, "steps": 0.0})
+    paused: float = 0.0
+
+    def begin(self, state: State) -> None:
+        """Start the clocks where the state's stand."""
+        self.before = dict(state.seconds)
+        self.started = self.spoken = time.monotonic()
+        self.paused = 0.0
+
+    def clock(self, state: State) -> None:
+        """Bring the state's clocks up to now."""
+        elapsed = time.monotonic() - self.started
+        state.seconds = {"run": self.before["run"] + elapsed, "steps": self.before["steps"] + elapsed - self.paused}
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """What happens inside is not time in training steps: validation, saving."""
+        began = time.monotonic()
+        yield
+        self.paused += time.monotonic() - began
+
+    def look(self, state: State) -> tuple[float, float]:
+        """Mean loss and top-1 of the epoch so far. Waits for the device; raises DivergedError.
+
+        Called before every checkpoint, so that none is written of a network that diverged.
+        """
+        bad = int(state.sums.bad_step)
+        if bad >= 0:
+            raise DivergedError(self._diverged(bad))
+        images, loss, hits = state.sums.totals.tolist()
+        return (loss / images, hits / images) if images else (math.nan, math.nan)
+
+    def _diverged(self, step: int) -> str:
+        names = [self.part.paths[place] for place in self.order.places(step)[:3]]
+        return (
+            f"the training loss was not finite at step {step} (epoch {self.order.epochs(step) + 1}; pictures "
+            f"{', '.join(names)}, …); no update followed it; try a lower --set learning_rate"
+        )
+
+    def tick(self, state: State, rate: float) -> None:
+        """A progress line every few seconds."""
+        if time.monotonic() - self.spoken < SPEAK_EVERY:
+            return
+        loss, top1 = self.look(state)
+        self.clock(state)
+        self.spoken = time.monotonic()
+        epoch = self.order.epochs(state.step) + 1
+        speed = (state.step * self.order.batch_size) / max(1e-9, state.seconds["steps"])
+        self.show(f"epoch {epoch}/{self.epochs}  step {state.step}  loss {loss:.3f}  top-1 {top1:.1%}  {speed:.0f}/s")
+
+    def epoch(self, state: State, rate: float, valid: dict[str, Any] | None) -> None:
+        """One row of the history: what the epoch's steps added up to, and what validation found."""
+        loss, top1 = self.look(state)
+        self.clock(state)
+        row = {
+            "epoch": self.order.epochs(state.step),
+            "step": state.step,
+            "images": state.step * self.order.batch_size,
+            "seconds": round(state.seconds["run"], 3),
+            "learning_rate": rate,
+            "train_loss": loss,
+            "train_top1": top1,
+            "valid_loss": valid["loss"] if valid else None,
+            "valid_top1": valid["top1"] if valid else None,
+            "valid_top5": valid["top5"] if valid else None,
+        }
+        state.history.append(row)
+        state.sums = Sums.zero(state.sums.totals.device)
+        self.write(state.history)
+        checked = f"  validation loss {row['valid_loss']:.3f} top-1 {row['valid_top1']:.2%}" if valid else ""
+        self.say(
+            f"epoch {row['epoch']}/{self.epochs}  loss {loss:.3f} top-1 {top1:.1%}{checked}  {row['seconds']:.0f} s"
+        )
+        self.spoken = time.monotonic()
+
+    def write(self, history: list[dict[str, Any]]) -> None:
+        """history.csv, whole."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(history)
+        write_text(self.folder / "history.csv", text.getvalue())
+
+    def say(self, line: str) -> None:
+        """One line to the log and to the person."""
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+        end = "\033[K\n" if sys.stderr.isatty() else "\n"
+        print(line, end=end, file=sys.stderr, flush=True)
+
+    def show(self, line: str) -> None:
+        """A line of passing interest: overwritten on a terminal, not in the log."""
+        end = "\033[K\r" if sys.stderr.isatty() else "\n"
+        print(line, end=end, file=sys.stderr, flush=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A small file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(path)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """A JSON document, whole or not at all."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+@dataclass
+class Signals:
+    """SIGINT and SIGTERM asked for politely: the first is noted, the second ends the process at once."""
+
+    received: int | None = None
+
+    @contextmanager
+    def listen(self) -> Iterator[Signals]:
+        """Note signals instead of dying of them, until the block ends. Outside the main thread: do nothing."""
+        try:
+            before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:
+            yield self
+            return
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.received = number
+
+    def check(self, folder: Path) -> None:
+        """Raise Interrupted if a signal has come."""
+        if self.received is not None:
+            name = signal.Signals(self.received).name
+            raise Interrupted(f"{name}: stopped; go on with: alexnet train --resume {folder}", self.received)

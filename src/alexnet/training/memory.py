@@ -1,0 +1,62 @@
+"""How much memory training takes, counted from the layer list, and which batch fits: said before it is missed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+from alexnet.errors import UsageError
+from alexnet.network.architecture import Variant, walk
+from alexnet.training.recipes import Recipe
+
+ENGINE = 700 * 2**20  # torch itself, after import and first use
+
+
+def fixed_bytes(variant: Variant, size: int, recipe: Recipe) -> int:
+    """Weights, gradients and the optimizer's buffers, all float32."""
+    parameters = sum(row.parameters for row in walk(variant, size))
+    copies = {"sgd": 3, "adamw": 4}[recipe.update]
+    return ENGINE + 4 * parameters * copies
+
+
+def picture_bytes(variant: Variant, size: int, stored: int) -> int:
+    """One picture's activations kept for the backward pass and their gradients, float32, and its pixels."""
+    activations = sum(math.prod(row.output) for row in walk(variant, size))
+    return 4 * activations * 3 // 2 + 3 * (stored**2 + 8 * size**2)
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Memory that can still be had on the device; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+
+
+def fitting_batch(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> int | None:
+    """The largest batch whose forecast fits into the memory available, rounded down to a power of two."""
+    available = available_bytes(device)
+    if available is None:
+        return None
+    room = available - fixed_bytes(variant, size, recipe)
+    batch = room // picture_bytes(variant, size, stored)
+    return 2 ** int(math.log2(batch)) if batch >= 1 else 0
+
+
+def out_of_memory(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> UsageError:
+    """The error that names a batch size that fits."""
+    fits = fitting_batch(variant, size, stored, recipe, device)
+    remedy = f"--set batch_size={fits} fits" if fits else "free some memory or lower --set batch_size"
+    return UsageError(f"not enough memory to train {variant.name} with batch_size={recipe.batch_size}: {remedy}")
+
+
+def check(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> None:
+    """Raise UsageError, naming the batch size that fits, when the forecast exceeds the memory available."""
+    fits = fitting_batch(variant, size, stored, recipe, device)
+    if fits is not None and recipe.batch_size >= 2 * max(1, fits):
+        raise out_of_memory(variant, size, stored, recipe, device)

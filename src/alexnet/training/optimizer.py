@@ -1,0 +1,109 @@
+"""How weights move: parameter groups, the rate as a pure function of step and history, and the paper's momentum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from alexnet.training.recipes import Recipe
+
+History = Sequence[Mapping[str, Any]]
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's update rule over the network's parameters, in groups of equal rate and decay."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        groups.setdefault(_factors(name, recipe), []).append(parameter)
+    described = [
+        {"params": parameters, "rate": rate, "weight_decay": recipe.weight_decay * decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+    if recipe.update == "sgd":
+        return torch.optim.SGD(described, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
+    return torch.optim.AdamW(described, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), fused=True)
+
+
+def _factors(name: str, recipe: Recipe) -> tuple[float, float]:
+    return next(((rate, decay) for pattern, rate, decay in recipe.rates if fnmatchcase(name, pattern)), (1.0, 1.0))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group the rate of this step times its own factor.
+
+    The paper's velocity carries the rate inside (v ← 0.9 v − 0.0005·ε·w − ε·g; w ← w + v), torch's outside. They are
+    the same rule once torch's buffers are multiplied by old/new rate whenever the rate changes.
+    """
+    for group in optimizer.param_groups:
+        new, old = rate * group["rate"], group["lr"]
+        if isinstance(optimizer, torch.optim.SGD) and new != old:
+            buffers = [b for p in group["params"] if (b := optimizer.state[p].get("momentum_buffer")) is not None]
+            if buffers and new > 0:
+                torch._foreach_mul_(buffers, old / new)
+        group["lr"] = new
+
+
+def rate(recipe: Recipe, step: int, steps: int, history: History) -> float:
+    """Learning rate of a step out of `steps`, given the epochs so far."""
+    if recipe.schedule == "one-cycle":
+        return recipe.learning_rate * one_cycle(step / max(1, steps), recipe.warm_up)
+    if recipe.schedule == "stall":
+        return recipe.learning_rate * 0.1 ** stalls(history, recipe.stall, recipe.drops)
+    return recipe.learning_rate
+
+
+def one_cycle(progress: float, warm_up: float) -> float:
+    """Factor at `progress` (0..1) of a run: from 1/25 up to 1 and down to nothing, both along a cosine."""
+    if progress < warm_up:
+        return _cosine(1 / 25, 1.0, progress / warm_up)
+    return _cosine(1.0, 0.0, (progress - warm_up) / max(1e-9, 1 - warm_up))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def stalls(history: History, patience: int, most: int) -> int:
+    """How often the validation top-1 has not improved for `patience` epochs; after each, patience starts anew."""
+    count, best, since = 0, -math.inf, 0
+    for row in history:
+        since += 1
+        top1 = row["train_top1"] if row["valid_top1"] is None else row["valid_top1"]
+        if top1 > best:
+            best, since = top1, 0
+        elif since >= patience and count < most:
+            count, since = count + 1, 0
+    return count
+
+
+def stopped(history: History, column: str, patience: int) -> bool:
+    """Whether a column of the history has not improved in its last `patience` epochs; losses fall, the rest rises."""
+    if not column or len(history) <= patience:
+        return False
+    sign = 1 if "loss" in column else -1
+    values = [sign * row[column] for row in history]
+    return bool(min(values[:-patience]) <= min(values[-patience:]))
+
+
+def named_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's tensors under their parameters' names: `conv1.weight/exp_avg`, …"""
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
+    return {
+        f"{names[parameter]}/{key}": value
+        for parameter, entries in optimizer.state.items()
+        for key, value in entries.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def load_named_state(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put back what `named_state` gave."""
+    parameters = dict(network.named_parameters())
+    for name, value in tensors.items():
+        parameter, key = name.split("/")
+        optimizer.state[parameters[parameter]][key] = value

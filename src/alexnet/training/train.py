@@ -1,0 +1,140 @@
+"""The training loop, on a page: everything that happens to a network between its first and its last step."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alexnet.pictures.batches import Batch, Order, batches
+from alexnet.pictures.store import Part
+from alexnet.training.augment import augment
+from alexnet.training.checkpoint import Checkpoints, State
+from alexnet.training.journal import Journal, Signals
+from alexnet.training.optimizer import rate, set_rate, stopped
+from alexnet.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop needs beside the state, all of it settled before the first step."""
+
+    recipe: Recipe
+    order: Order
+    pixels: nn.Module  # the network's first stage
+    size: int
+    device: torch.device
+    bfloat16: bool
+    class_weights: Tensor | None
+
+    @cached_property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.order.steps(self.recipe.epochs)
+
+    @cached_property
+    def purposes(self) -> tuple[str, ...]:
+        """Columns of the table of chance that the views need."""
+        return tuple(dict.fromkeys(purpose for view in self.recipe.views for purpose in view.purposes))
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """bfloat16 products over float32 weights, or plain float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Training views [B, size, size, 3] and labels [B] of a batch, on the device."""
+        chance = {purpose: torch.from_numpy(cells).float().to(self.device) for purpose, cells in batch.chance.items()}
+        pictures = torch.from_numpy(batch.pictures).to(self.device)
+        views = augment(pictures, chance, self.recipe.views, self.size)
+        return views, torch.from_numpy(batch.labels).to(self.device)
+
+
+def train(
+    state: State,
+    plan: Plan,
+    part: Part,
+    validate: Callable[[State], dict[str, Any] | None],
+    journal: Journal,
+    checkpoints: Checkpoints,
+    signals: Signals,
+) -> None:
+    """Take `state` from where it stands to the end of the plan.
+
+    `validate` is called after each epoch, keeps what it wants of the network and returns its metrics. Raises
+    DivergedError, Interrupted (after a checkpoint) and StorageError.
+    """
+    recipe, network, optimizer = plan.recipe, state.network, state.optimizer
+    network.train()
+    journal.begin(state)
+    for batch in batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers):
+        learning_rate = rate(recipe, batch.step, plan.steps, state.history)
+        set_rate(optimizer, learning_rate)
+        torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
+        views, labels = plan.tensors(batch)
+        with plan.arithmetic():
+            logits = network(plan.pixels(views)).float()
+        loss = F.cross_entropy(logits, labels, plan.class_weights, label_smoothing=recipe.label_smoothing)
+        loss.backward()
+        state.sums.add(batch.step, loss, logits, labels)
+        optimizer.found_inf = state.sums.found_inf  # type: ignore[attr-defined]
+        optimizer.step()
+        optimizer.zero_grad()
+        state.step += 1
+        journal.tick(state, learning_rate)
+        if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
+            with journal.pause():
+                journal.epoch(state, learning_rate, validate(state))
+            if stopped(state.history, recipe.stop_on, recipe.patience):
+                break
+        if checkpoints.due() or signals.received:
+            with journal.pause():
+                journal.look(state)
+                journal.clock(state)
+                checkpoints.save(state)
+            signals.check(journal.folder)
+    journal.clock(state)
+
+
+def dropout_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A number for torch's generator that no two steps or ranks of a run share."""
+    return ((seed % 2**20) << 43) + (rank << 32) + step
+
+
+def keep_memory() -> None:
+    """Tell the C library to keep freed memory instead of giving it back to the system between steps.
+
+    Activations are allocated and freed anew each step; fetching their pages again cost a third of the step on Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt:
+        trim_threshold, mmap_max = -1, -4
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, -1)
+
+
+def bfloat16(recipe: Recipe, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: what the recipe says, or whether the processor has instructions for it."""
+    if recipe.precision != "auto":
+        return recipe.precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def device(recipe: Recipe) -> torch.device:
+    """The device that the recipe names; auto: a CUDA GPU, else Apple's, else the processor."""
+    if recipe.device != "auto":
+        return torch.device(recipe.device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,131 @@
+"""Answers about pictures that the network has not seen: files, folders, patterns of names, URLs."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
+from alexnet.evaluation.evaluate import view_probabilities
+from alexnet.pictures.batches import ahead
+from alexnet.pictures.datasets import SUFFIXES
+from alexnet.pictures.decode import LIMITS, Pixels, decode, fit, read
+from alexnet.progress import progress
+from alexnet.weights.model import TorchModel, answer
+
+BATCH = 32
+URL_SECONDS = 20.0
+
+
+def expand(inputs: Sequence[str]) -> list[str]:
+    """Every picture that the inputs name, in their order; a folder gives its pictures sorted by path."""
+    found: list[str] = []
+    for text in inputs:
+        path = Path(text)
+        if _is_url(text) or path.is_file():
+            found.append(text)
+        elif path.is_dir():
+            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not inside:
+                raise UsageError(f"{text}: no pictures in this folder")
+            found += inside
+        else:
+            found += sorted(glob.glob(text, recursive=True)) or [text]
+    return found
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def contents(text: str) -> bytes:
+    """Bytes of a file or URL, within the limits of size and time. Raises PictureError or NetworkError."""
+    if not _is_url(text):
+        return read(text)
+    try:
+        request = urllib.request.Request(text, headers={"User-Agent": "alexnet"})
+        with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
+            data: bytes = response.read(LIMITS.bytes + 1)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        raise NetworkError(f"cannot be fetched: {getattr(error, 'reason', error)}") from None
+    return data
+
+
+def predict(model: TorchModel, inputs: Sequence[str], top: int = 5, views: int = 1) -> list[dict[str, Any]]:
+    """One entry per picture, in input order: {path, label, probability, top} or {path, error, exit_code}.
+
+    Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others.
+    """
+    paths = expand(inputs)
+    rule = model.input
+
+    def load(path: str) -> Pixels | AlexNetError:
+        try:
+            return fit(decode(contents(path)), rule.stored, rule.resize)
+        except (PictureError, NetworkError) as error:
+            return error
+
+    entries: list[dict[str, Any]] = []
+    loaded = progress(ahead(load, paths, os.cpu_count() or 1), len(paths), "predicting")
+    for chunk in _chunks(zip(paths, loaded, strict=True)):
+        entries += _answers(model, chunk, top, views)
+    return entries
+
+
+def _chunks(pairs: Iterator[tuple[str, Pixels | AlexNetError]]) -> Iterator[list[tuple[str, Pixels | AlexNetError]]]:
+    while chunk := list(islice(pairs, BATCH)):
+        yield chunk
+
+
+def _answers(
+    model: TorchModel, chunk: list[tuple[str, Pixels | AlexNetError]], top: int, views: int
+) -> Iterator[dict[str, Any]]:
+    good = [picture for _, picture in chunk if not isinstance(picture, AlexNetError)]
+    rows = iter(view_probabilities(model, np.stack(good), views) if good else ())
+    for path, picture in chunk:
+        if isinstance(picture, AlexNetError):
+            yield {"path": path, "error": str(picture), "exit_code": picture.exit_code}
+        else:
+            yield {"path": path, **answer(next(rows), model.classes, top)}
+
+
+def write(entries: Sequence[dict[str, Any]], out: Path) -> None:
+    """Entries as .json, .csv or .parquet, by the file's ending; whole or not at all."""
+    partial = out.with_name(f".{out.name}.partial")
+    if out.suffix == ".parquet":
+        _parquet(entries, partial)
+    else:
+        partial.write_text(json.dumps(entries, indent=1) if out.suffix == ".json" else _csv(entries), "utf-8")
+    partial.replace(out)
+
+
+def _flat(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: entry.get(key) for key in ("path", "label", "probability", "error")} for entry in entries]
+
+
+def _csv(entries: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, ("path", "label", "probability", "error"), lineterminator="\n")
+    table.writeheader()
+    table.writerows(_flat(entries))
+    return text.getvalue()
+
+
+def _parquet(entries: Sequence[dict[str, Any]], path: Path) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError("--out .parquet needs pyarrow: pip install 'alexnet[data]'") from None
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(_flat(entries)), path)

@@ -1,0 +1,139 @@
+"""Our own model file: safetensors with the weights under the layers' names, and one JSON description.
+
+The description holds the whole variant, the class names in order, the input rule, what the model was trained on and
+how it scored; nothing of when, where or by whom, so that the same run gives the same bytes. No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alexnet.errors import StorageError, UsageError, WeightsError
+from alexnet.network import architecture
+from alexnet.network.architecture import Input, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+FORMAT = 1
+KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
+MEAN_PICTURE = "input.mean"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model file says about itself besides its weights."""
+
+    variant: Variant
+    classes: tuple[str, ...]
+    input: Input
+    trained: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "variant": architecture.to_json(self.variant),
+            "classes": list(self.classes),
+            "input": dataclasses.asdict(self.input),
+            "trained": self.trained,
+            "scores": self.scores,
+        }
+
+
+def description_from_json(document: dict[str, Any]) -> Description:
+    """Inverse of `Description.to_json`. Raises ValueError, KeyError or TypeError when the document is not one."""
+    if document["format"] != FORMAT:
+        raise ValueError(f"format {document['format']!r}; this version reads {FORMAT}")
+    variant = architecture.from_json(document["variant"])
+    classes = tuple(map(str, document["classes"]))
+    if len(classes) != variant.classes:
+        raise ValueError(f"{len(classes)} class names for {variant.classes} outputs")
+    return Description(variant, classes, input_from_json(document["input"]), document["trained"], document["scores"])
+
+
+def input_from_json(document: dict[str, Any]) -> Input:
+    """Inverse of `dataclasses.asdict` for an input rule."""
+    return Input(**{**document, "mean": tuple(document["mean"]), "scale": tuple(document["scale"])})
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], description: Description) -> None:
+    """Write a model file, whole or not at all. Raises StorageError."""
+    from safetensors.torch import save_file
+
+    text = json.dumps(description.to_json(), sort_keys=True, ensure_ascii=False)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, partial, metadata={KEY: text})
+        publish(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except Exception as error:  # safetensors has an error of its own for a full disk
+        partial.unlink(missing_ok=True)
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise StorageError(f"{path}: cannot be written: {error}") from None
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Give a finished file its name so that it survives a crash: flush, rename, flush the folder."""
+    partial.chmod(path.parent.stat().st_mode & 0o666)  # as open to others as its folder
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def describe(path: Path) -> Description:
+    """What a model file says about itself; reads the head of the file alone. Raises WeightsError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
+    if KEY not in metadata:
+        raise WeightsError(f"{path}: a safetensors file without a description of ours; it is not an alexnet model file")
+    try:
+        return description_from_json(json.loads(metadata[KEY]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: its description is not one: {type(error).__name__}: {error}") from None
+
+
+def tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a model file, mapped rather than read. Raises WeightsError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
+
+
+def locate(model: str | os.PathLike[str]) -> Path:
+    """The file that MODEL names: itself, or the best weights of a run folder. Raises UsageError."""
+    path = Path(model)
+    if path.is_dir():
+        found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()]
+        if not found:
+            raise UsageError(f"{model}: a folder without best.safetensors; expected a run folder or a model file")
+        return found[0]
+    if not path.is_file():
+        raise UsageError(f"{model}: no such model; expected a run folder or a .safetensors file")
+    return path

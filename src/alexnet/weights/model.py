@@ -1,0 +1,143 @@
+"""A loaded model behind one small interface: pictures in, logits out, with class names and input rule inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet.errors import WeightsError
+from alexnet.network.architecture import Input, Variant
+from alexnet.pictures import views
+from alexnet.pictures.decode import Pixels, decode, fit, read
+from alexnet.weights import files
+from alexnet.weights.files import Description
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Picture = str | os.PathLike[str] | bytes | Image.Image | Pixels
+
+
+class Model(Protocol):
+    """What everything that uses a model needs of it."""
+
+    description: Description
+
+    def logits(self, pictures: Pixels) -> NDArray[np.float32]:
+        """uint8 [N, size, size, 3], RGB → float32 [N, classes]."""
+        ...
+
+
+class TorchModel:
+    """A model that torch computes."""
+
+    def __init__(self, network: nn.Module, pixels: nn.Module, description: Description) -> None:
+        self.network, self.pixels, self.description = network, pixels, description
+
+    @property
+    def variant(self) -> Variant:
+        return self.description.variant
+
+    @property
+    def input(self) -> Input:
+        return self.description.input
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.description.classes
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        return self.description.scores
+
+    def logits(self, pictures: Pixels) -> NDArray[np.float32]:
+        """uint8 [N, size, size, 3], RGB → float32 [N, classes]."""
+        import torch
+
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+            result: Tensor = self.network(self.pixels(batch))
+            return result.float().cpu().numpy()
+
+    def preprocess(self, pictures: Picture | Iterable[Picture]) -> Pixels:
+        """Files, encoded bytes, Pillow pictures or uint8 arrays [H, W, 3] → uint8 [N, size, size, 3], centre views.
+
+        Raises PictureError for a picture that is refused.
+        """
+        several = [pictures] if isinstance(pictures, Picture) else list(pictures)
+        stored = np.stack([fit(_open(p), self.input.stored, self.input.resize) for p in several])
+        return views.centre(stored, self.input.size)
+
+    def predict(self, pictures: Picture | Iterable[Picture], top: int = 5) -> list[dict[str, Any]]:
+        """Label, probability and the `top` most probable classes of each picture, as `alexnet predict --json`."""
+        return [answer(row, self.classes, top) for row in softmax(self.logits(self.preprocess(pictures)))]
+
+
+def _open(picture: Picture) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    if isinstance(picture, np.ndarray):
+        return Image.fromarray(picture).convert("RGB")
+    return decode(picture if isinstance(picture, bytes) else read(picture))
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Probabilities along the last axis, in float64."""
+    shifted: NDArray[np.float64] = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    total: NDArray[np.float64] = shifted.sum(axis=-1, keepdims=True)
+    return shifted / total
+
+
+def answer(probabilities: NDArray[np.float64], classes: tuple[str, ...], top: int) -> dict[str, Any]:
+    """One picture's answer: {label, probability, top: [{label, index, probability}, …]}, most probable first."""
+    best = np.argsort(-probabilities, kind="stable")[: max(1, top)]
+    entries = [{"label": classes[i], "index": int(i), "probability": float(probabilities[i])} for i in best]
+    return {"label": entries[0]["label"], "probability": entries[0]["probability"], "top": entries[: max(0, top)]}
+
+
+def load(model: str | os.PathLike[str], device: str = "cpu") -> TorchModel:
+    """The model that MODEL names: a run folder or a model file.
+
+    Never draws initial weights. Raises UsageError when there is none, WeightsError when it is damaged.
+    """
+    path = files.locate(model)
+    description = files.describe(path)
+    return assemble(path, description, files.tensors(path), device)
+
+
+def assemble(path: Path, description: Description, tensors: dict[str, Tensor], device: str) -> TorchModel:
+    """Weights and description put together, and everything about them checked."""
+    import torch
+
+    from alexnet.network.layers import Pixels as FirstStage
+    from alexnet.network.model import skeleton
+
+    mean_picture = tensors.pop(files.MEAN_PICTURE, None)
+    network = skeleton(description.variant, description.input.size)
+    _compare(path, {name: tuple(t.shape) for name, t in network.state_dict().items()}, tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite")
+    network.load_state_dict(tensors, assign=True)
+    network.eval().requires_grad_(False)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TorchModel(network, FirstStage(description.input, mean_picture).to(device), description)
+
+
+def _compare(path: Path, expected: dict[str, tuple[int, ...]], tensors: dict[str, Tensor]) -> None:
+    """Raise WeightsError with a table of what is missing, unexpected or of another shape."""
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    lines = [f"missing {name} {expected[name]}" for name in expected.keys() - found.keys()]
+    lines += [f"unexpected {name} {found[name]}" for name in found.keys() - expected.keys()]
+    lines += [
+        f"{n} is {found[n]}, not {expected[n]}" for n in expected.keys() & found.keys() if found[n] != expected[n]
+    ]
+    if lines:
+        raise WeightsError(f"{path}: its tensors do not fit its description: {'; '.join(sorted(lines))}")
