@@ -440,7 +440,7 @@ class Keeper:
         kernels.mkdir(exist_ok=True)
         first = next(child for child in state.network.children() if isinstance(child, torch.nn.Conv2d))
         epoch = self.plan.order.epochs(state.step)
-        np.save(kernels / f"{epoch:04d}.npy", first.weight.detach().cpu().numpy().astype(np.float16))
+        np.save(kernels / f"{epoch:04d}.npy", first.weight.detach().cpu().numpy())
 
 
 def _link(path: Path, name: Path) -> None:

@@ -4,9 +4,11 @@ Each picture shows one patch of pattern lying on a soft, blurry ground. The patt
 colours, ground and light are drawn without looking at it, so they say nothing about it.
 
 A picture is a pure function of its index. All chance comes from raw words of the counter-based generator Philox,
-whose stream is fixed for good, and every stage of the drawing reads a stream of its own.
+whose stream is fixed for good, and every stage of the drawing reads a stream of its own. Another kind of machine may
+round sines and powers otherwise, which moves a byte by one here and there.
 
-A plane is a float32 array that broadcasts to [SIZE, SIZE], rows first; lengths are in pixels, light is in 0-255.
+A plane is a float32 array that broadcasts to [SIZE, SIZE], rows first, or to three of these, one per colour channel.
+Lengths are in pixels, light is in 0-255.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Plane: TypeAlias = NDArray[np.floating]
+Plane: TypeAlias = NDArray[np.floating]  # always float32, which the types lose in sums with Python's numbers
 Shape: TypeAlias = Callable[[Plane, Plane, float], Plane]
 
 SIZE = 256

@@ -71,7 +71,8 @@ class TorchModel:
 
         Raises PictureError for a picture that is refused.
         """
-        several = [pictures] if isinstance(pictures, Picture) else list(pictures)
+        one = isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray)
+        several: Iterable[Any] = [pictures] if one else pictures  # type: ignore[list-item, assignment]
         stored = np.stack([fit(_open(p), self.input.stored, self.input.resize) for p in several])
         return views.centre(stored, self.input.size)
 

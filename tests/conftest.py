@@ -1,0 +1,67 @@
+"""What every test shares: a cache of its own, small pictures, and the program run as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def picture(kind: int, number: int, side: int = 40) -> Image.Image:
+    """A picture of one of a few easy kinds: stripes that run another way for each kind, in a random colour."""
+    rng = np.random.default_rng([kind, number])
+    y, x = np.mgrid[:side, :side]
+    wave = np.sin((x * np.cos(kind * 0.7) + y * np.sin(kind * 0.7)) * 0.8 + rng.uniform(0, 6))
+    colour = rng.uniform(60, 195, 3)
+    noise = rng.normal(0, 12, (side, side, 3))
+    return Image.fromarray(np.clip(colour + 60 * wave[..., None] + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with train and test parts of three easy classes, 20 + 6 pictures each."""
+    root = tmp_path / "photos"
+    for part, count in (("train", 20), ("test", 6)):
+        for kind, name in enumerate(("ash", "birch", "cedar")):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture(kind, number + 100 * (part == "test")).save(folder / f"{number:02d}.png")
+    return root
+
+
+class Outcome:
+    """What a process said and how it ended."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def alexnet(tmp_path: Path) -> Callable[..., Outcome]:
+    """Runs `alexnet …` as a process in an empty folder."""
+
+    def run(*arguments: str | Path, timeout: float = 300, **environment: str) -> Outcome:
+        command = [sys.executable, "-m", "alexnet", *map(str, arguments)]
+        options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": timeout, "cwd": tmp_path}
+        return Outcome(subprocess.run(command, env={**os.environ, **environment}, check=False, **options))
+
+    return run

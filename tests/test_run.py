@@ -1,0 +1,252 @@
+"""A run as a whole: what it leaves behind, that it repeats to the byte, and that it resumes as if never stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import alexnet
+from alexnet.errors import DivergedError, PictureError, UsageError
+from alexnet.run import read_config
+from alexnet.training.checkpoint import Checkpoints
+from alexnet.weights import files
+
+SMALL = {"variant": "lenet-5", "epochs": 3, "settings": ["batch_size=16"]}
+
+
+def model_bytes(run: Path) -> tuple[bytes, bytes]:
+    return (run / "best.safetensors").read_bytes(), (run / "last.safetensors").read_bytes()
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    """The rows of history.csv without the one column that a clock fills."""
+    rows = table(run / "history.csv")
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_a_run_leaves_what_it_promises(photos, tmp_path):
+    result = alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    run = tmp_path / "run"
+    names = (
+        "config.json environment.json history.csv split.csv best.safetensors last.safetensors evaluation.json "
+        "samples.png inputs.png curves.png confusion.png predictions.png mistakes.csv kernels report.html README.md log.txt"
+    )
+    assert [name for name in names.split() if not (run / name).exists()] == []
+    assert [row["epoch"] for row in history(run)] == ["1", "2", "3"]
+    assert list(table(run / "history.csv")[0]) == (
+        "epoch,step,images,seconds,learning_rate,train_loss,train_top1,valid_loss,valid_top1,valid_top5".split(",")
+    )
+    rows = table(run / "split.csv")
+    assert len(rows) == 60 + 18 and {row["split"] for row in rows} == {"train", "validation", "test"}
+    per_class = [
+        sum(r["split"] == "validation" and r["class"] == name for r in rows) for name in ("ash", "birch", "cedar")
+    ]
+    assert per_class == [2, 2, 2]
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert evaluation["images"] == 18 and evaluation["split"] == "test"
+    assert result["test"]["top1"] == evaluation["top1"] == np.trace(evaluation["confusion"]) / 18
+    assert result["epochs"] == 3 and result["images_per_second"] > 0
+    assert len(list((run / "kernels").iterdir())) == 3
+    assert not list((run / "checkpoint").glob("*"))
+    report = (run / "report.html").read_text()
+    assert "http://" not in report and "https://" not in report.replace("https://arxiv", "")
+
+
+def test_the_model_file_says_nothing_of_when_and_where(photos, tmp_path):
+    alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    content = (tmp_path / "run" / "best.safetensors").read_bytes()
+    for word in (str(tmp_path), os.uname().nodename, time.strftime("%Y-%m")):
+        assert word.encode() not in content
+    described = files.describe(tmp_path / "run" / "best.safetensors")
+    assert described.classes == ("ash", "birch", "cedar")
+    assert described.scores["test"]["images"] == 18
+
+
+def test_one_seed_one_result_in_any_folder_with_any_number_of_threads(photos, tmp_path):
+    moved = tmp_path / "elsewhere" / "photos"
+    moved.parent.mkdir()
+    subprocess.run(["cp", "-r", photos, moved], check=True)
+    alexnet.train(photos, out=tmp_path / "a", **SMALL)
+    alexnet.train(moved, out=tmp_path / "b", **{**SMALL, "settings": ["batch_size=16"]})
+    alexnet.train(photos, out=tmp_path / "c", **{**SMALL, "settings": ["batch_size=16", "workers=3"]})
+    alexnet.train(photos, out=tmp_path / "d", seed=1, **SMALL)
+    assert model_bytes(tmp_path / "a") == model_bytes(tmp_path / "b") == model_bytes(tmp_path / "c")
+    assert history(tmp_path / "a") == history(tmp_path / "b") == history(tmp_path / "c")
+    assert model_bytes(tmp_path / "a") != model_bytes(tmp_path / "d")
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 10])
+@pytest.mark.parametrize("recipe", ["fast", "krizhevsky-2012"])
+def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monkeypatch, stop, recipe):
+    """54 pictures in batches of 16: 4 steps an epoch or 3; the stops lie at and between the ends of epochs."""
+    asked = {**SMALL, "recipe": recipe}
+    alexnet.train(photos, out=tmp_path / "whole", **asked)
+    save, due = Checkpoints.save, Checkpoints.due
+
+    def save_and_stop(self, state):
+        save(self, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "due", lambda self: counter.pop() if counter else False)
+    counter = [True, *[False] * (stop - 1)]
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        alexnet.train(photos, out=tmp_path / "stopped", **asked)
+    monkeypatch.setattr(Checkpoints, "save", save)
+    monkeypatch.setattr(Checkpoints, "due", due)
+    assert int(next((tmp_path / "stopped" / "checkpoint").iterdir()).name) == stop
+    alexnet.train(resume=tmp_path / "stopped")
+    assert model_bytes(tmp_path / "whole") == model_bytes(tmp_path / "stopped")
+    assert history(tmp_path / "whole") == history(tmp_path / "stopped")
+
+
+def test_a_signal_leaves_a_checkpoint_and_its_exit_code(photos, tmp_path):
+    command = [sys.executable, "-m", "alexnet", "train", photos, "--variant", "lenet-5", "--out", tmp_path / "run"]
+    more = ["--set", "batch_size=16", "--epochs", "100000", "--set", "validation=0"]
+    process = subprocess.Popen([*map(str, command), *more], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "history.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "--resume" in said.splitlines()[-1] and "Traceback" not in said
+    assert list((tmp_path / "run" / "checkpoint").iterdir())
+
+
+def test_a_run_that_is_complete_answers_again(photos, tmp_path):
+    first = alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    assert alexnet.train(resume=tmp_path / "run") == first
+
+
+def test_resume_refuses_another_configuration_and_other_data(photos, tmp_path, monkeypatch):
+    def stop(self, state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alexnet.training.journal.Journal.tick", lambda self, state, rate: stop(self, state))
+    with pytest.raises(KeyboardInterrupt):
+        alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    with pytest.raises(UsageError, match=r"batch_size was 16 and cannot become 8"):
+        alexnet.train(resume=tmp_path / "run", settings=["batch_size=8"])
+    (photos / "train" / "ash" / "00.png").unlink()
+    with pytest.raises(UsageError, match="has changed since the run began"):
+        alexnet.train(resume=tmp_path / "run")
+
+
+def test_a_run_folder_is_not_overwritten_nor_shared(photos, tmp_path):
+    alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    with pytest.raises(UsageError, match="exists"):
+        alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not a run folder"):
+        alexnet.train(photos, out=tmp_path / "mine", force=True, **SMALL)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+    alexnet.train(photos, out=tmp_path / "run", force=True, **SMALL)
+    code = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'a+'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True);"
+        "time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, tmp_path / "run" / ".lock"], stdout=subprocess.PIPE)
+    assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+    with pytest.raises(UsageError, match="another process"):
+        alexnet.train(photos, out=tmp_path / "run", force=True, **SMALL)
+    holder.kill()
+    holder.communicate()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(photos, tmp_path):
+    with pytest.raises(DivergedError, match=r"not finite at step \d+ .*train/"):
+        alexnet.train(
+            photos, out=tmp_path / "run", recipe="krizhevsky-2012", **{**SMALL, "settings": ["learning_rate=900"]}
+        )
+
+
+def test_early_stopping(photos, tmp_path):
+    stopping = ["batch_size=16", "stop_on=train_loss", "patience=1", "learning_rate=0"]
+    result = alexnet.train(
+        photos, out=tmp_path / "run", variant="lenet-5", epochs=50, settings=[*stopping, "schedule=constant"]
+    )
+    assert result["epochs"] < 10
+
+
+def test_without_validation_the_last_weights_are_kept(photos, tmp_path):
+    settings = ["batch_size=16", "validation=0"]
+    result = alexnet.train(photos, out=tmp_path / "run", variant="lenet-5", epochs=2, settings=settings)
+    assert result["best"]["top1"] is None and result["best"]["epoch"] == 2
+    assert (tmp_path / "run" / "best.safetensors").samefile(tmp_path / "run" / "last.safetensors")
+    assert sum(read_config(tmp_path / "run").counts["train"].values()) == 60
+
+
+def test_a_config_is_a_recipe_and_a_variant(photos, tmp_path):
+    alexnet.train(photos, out=tmp_path / "a", **SMALL)
+    config = str(tmp_path / "a" / "config.json")
+    alexnet.train(photos, out=tmp_path / "b", recipe=config, variant=config)
+    assert model_bytes(tmp_path / "a") == model_bytes(tmp_path / "b")
+
+
+def test_unreadable_pictures_refuse_the_run_unless_left_out(photos, tmp_path):
+    (photos / "train" / "ash" / "05.png").write_bytes(b"<html>")
+    with pytest.raises(PictureError, match=r"ash/05\.png"):
+        alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    (tmp_path / "bad.txt").write_text("train/ash/05.png\n")
+    result = alexnet.train(photos, out=tmp_path / "b", skip_list=tmp_path / "bad.txt", **SMALL)
+    assert result["epochs"] == 3
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(photos, tmp_path):
+    with pytest.raises(UsageError, match=r"--set batch_size=(\d+) fits"):
+        alexnet.train(photos, out=tmp_path / "run", variant="batch-norm", settings=["batch_size=1000000"])
+
+
+def test_it_learns(photos, tmp_path):
+    result = alexnet.train(
+        photos, out=tmp_path / "run", variant="lenet-5", epochs=60, settings=["learning_rate=0.01", "batch_size=16"]
+    )
+    assert result["test"]["top1"] >= 0.8
+
+
+def test_evaluation_honours_the_split_of_a_run(photos, tmp_path):
+    subprocess.run(["rm", "-r", photos / "test"], check=True)
+    whole = photos / "train"
+    result = alexnet.train(whole, out=tmp_path / "run", **SMALL)
+    found = alexnet.evaluate(tmp_path / "run", whole)
+    assert found.scores["split"] == "validation" and found.scores["images"] == 6
+    assert found.scores["top1"] == pytest.approx(result["best"]["top1"], abs=0.2)
+    assert alexnet.evaluate(tmp_path / "run", whole, split="train").scores["images"] == 54
+
+
+def test_several_models_and_views_are_averaged(photos, tmp_path):
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, run in enumerate(runs):
+        alexnet.train(photos, out=run, seed=seed, **SMALL)
+    one, other = (alexnet.evaluate(run, photos) for run in runs)
+    both = alexnet.evaluate(runs, photos)
+    assert np.allclose(both.probabilities, (one.probabilities + other.probabilities) / 2, atol=1e-12)
+    assert alexnet.evaluate(runs, photos, views=10).scores["views"] == 10
+
+
+def test_a_python_session_as_in_the_readme(photos, tmp_path):
+    result = alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    model = alexnet.load(result["run"])
+    picture = photos / "test" / "ash" / "00.png"
+    (answer,) = model.predict(picture, top=2)
+    assert answer["label"] in model.classes and len(answer["top"]) == 2
+    views = model.preprocess([picture, picture])
+    assert views.shape == (2, 32, 32, 3) and views.dtype == np.uint8
+    assert model.logits(views).shape == (2, 3)
+    part = alexnet.data(photos)["train"]
+    assert isinstance(part.pictures, np.memmap) and len(part.labels) == 60
