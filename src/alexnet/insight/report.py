@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.insight import plots
 from alexnet.pictures import chance
+from alexnet.pictures.batches import Batch
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.store import Part
 from alexnet.training.journal import write_json, write_text
@@ -50,8 +51,9 @@ def samples(part: Part, classes: Sequence[str], seed: int, path: Path) -> None:
     plots.sheet(rows, f"{len(part):,} pictures, {len(classes)} classes", path)
 
 
-def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan, seed: int) -> None:
+def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan) -> None:
     """What can be looked at while the network trains: the pictures, as stored and as the network sees them."""
+    seed = plan.order.seed
     samples(part, classes, seed, folder / "samples.png")
     rows = [(name, list(_views(part, places, plan))) for name, places in sample(part, classes, seed)]
     plots.sheet(rows, f"as the network sees them, {plan.size} x {plan.size}", folder / "inputs.png")
@@ -59,54 +61,49 @@ def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan, seed: i
 
 def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
     """Training views of some pictures, uint8 [N, size, size, 3], with the chance of the first epoch."""
-    from alexnet.pictures.batches import Batch
-
     cells = {p: chance.uniform(plan.order.seed, p, 0, 0, len(part))[places] for p in plan.purposes}
-    batch = Batch(0, places, part.read(places), part.labels[places], cells)
-    views, _ = plan.tensors(batch)
-    return views.cpu().clamp(0, 255).to(dtype=_byte()).numpy()
+    views, _ = plan.tensors(Batch(0, places, part.read(places), part.labels[places], cells))
+    return views.clamp(0, 255).byte().cpu().numpy()
 
 
-def _byte() -> Any:
-    import torch
-
-    return torch.uint8
-
-
-def after(
-    folder: Path,
-    classes: Sequence[str],
-    part: Part,
-    probabilities: NDArray[np.float64],
-    scores: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    config: dict[str, Any],
-) -> None:
+def after(folder: Path, found: Evaluation, history: Sequence[dict[str, Any]], config: dict[str, Any]) -> None:
     """Everything that a finished run shows."""
-    title = f"{config['variant']['name']} on {Path(config['data']).name}"
-    described = f"{scores['split']} part: {scores['top1']:.2%} of {scores['images']:,} right"
     plots.curves(history, folder / "curves.png")
-    plots.confusion(np.array(scores["confusion"]), classes, described, folder / "confusion.png")
-    _predictions(part, classes, probabilities, described, config["seed"], folder / "predictions.png")
-    mistakes(part, classes, probabilities, folder / "mistakes.csv")
-    write_text(folder / "README.md", _render("card.md", title, scores, history, config))
-    write_text(folder / "report.html", _render("report.html", title, scores, history, config, folder))
+    _judged(folder, found)
+    _predictions(found, config["seed"], folder / "predictions.png")
+    write_text(folder / "README.md", _render("card.md", found.scores, history, config))
+    write_text(folder / "report.html", _render("report.html", found.scores, history, config, folder))
 
 
-def _predictions(
-    part: Part, classes: Sequence[str], probabilities: NDArray[np.float64], title: str, seed: int, path: Path
-) -> None:
-    places = chance.order(seed, 0, len(part), "samples")[:SHOWN]
-    guesses = probabilities[places].argmax(axis=1)
+def evaluation(folder: Path, found: Evaluation) -> None:
+    """What `evaluate --out` writes: the scores, the confusion matrix, the mistakes."""
+    write_json(folder / "evaluation.json", found.scores)
+    _judged(folder, found)
+
+
+def _judged(folder: Path, found: Evaluation) -> None:
+    matrix = np.array(found.scores["confusion"])
+    plots.confusion(matrix, found.classes, _title(found), folder / "confusion.png")
+    mistakes(found, folder / "mistakes.csv")
+
+
+def _title(found: Evaluation) -> str:
+    return f"{found.scores['split']} part: {found.scores['top1']:.2%} of {found.scores['images']:,} right"
+
+
+def _predictions(found: Evaluation, seed: int, path: Path) -> None:
+    places = chance.order(seed, 0, len(found.part), "samples")[:SHOWN]
+    rows, labels = found.probabilities[places], found.part.labels[places]
     lines = [
-        (f"{plots.shorten(classes[guess], 14)} {row[guess]:.0%}", bool(guess == label))
-        for guess, row, label in zip(guesses, probabilities[places], part.labels[places], strict=True)
+        (f"{plots.shorten(found.classes[row.argmax()], 14)} {row.max():.0%}", bool(row.argmax() == label))
+        for row, label in zip(rows, labels, strict=True)
     ]
-    plots.predictions(list(part.read(places)), lines, title, path)
+    plots.predictions(list(found.part.read(places)), lines, _title(found), path)
 
 
-def mistakes(part: Part, classes: Sequence[str], probabilities: NDArray[np.float64], path: Path) -> None:
+def mistakes(found: Evaluation, path: Path) -> None:
     """mistakes.csv: path, true class, predicted class and both probabilities, most wrong first."""
+    part, classes, probabilities = found.part, found.classes, found.probabilities
     labels, guesses = part.labels, probabilities.argmax(axis=1)
     wrong = np.flatnonzero(guesses != labels)
     own, guessed = probabilities[wrong, labels[wrong]], probabilities[wrong, guesses[wrong]]
@@ -120,18 +117,8 @@ def mistakes(part: Part, classes: Sequence[str], probabilities: NDArray[np.float
     write_text(path, text.getvalue())
 
 
-def evaluation(folder: Path, found: Evaluation) -> None:
-    """What `evaluate --out` writes: the scores, the confusion matrix, the mistakes."""
-    scores = found.scores
-    title = f"{scores['split']} part: {scores['top1']:.2%} of {scores['images']:,} right"
-    write_json(folder / "evaluation.json", scores)
-    plots.confusion(np.array(scores["confusion"]), found.classes, title, folder / "confusion.png")
-    mistakes(found.part, found.classes, found.probabilities, folder / "mistakes.csv")
-
-
 def _render(
     template: str,
-    title: str,
     scores: dict[str, Any],
     history: Sequence[dict[str, Any]],
     config: dict[str, Any],
@@ -142,13 +129,14 @@ def _render(
     environment = Environment(autoescape=template.endswith(".html"), undefined=StrictUndefined, trim_blocks=True)
     text = resources.files("alexnet.insight").joinpath(template).read_text("utf-8")
     images = {name: base64.b64encode((folder / name).read_bytes()).decode() for name, _ in FIGURES} if folder else {}
+    data = Path(config["data"]).name
     return environment.from_string(text).render(
-        title=title,
+        title=f"{config['variant']['name']} on {data}",
+        data=data,
         scores=scores,
         history=history,
         config=config,
         classes=config["classes"],
-        data=Path(config["data"]).name,
         configuration=json.dumps(config, indent=1, ensure_ascii=False),
         figures=FIGURES,
         images=images,

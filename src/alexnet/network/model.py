@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from functools import singledispatch
 
 import torch
 from torch import Tensor, nn
@@ -14,63 +13,34 @@ from alexnet.network import layers
 from alexnet.network.variants import variant as named_variant
 
 
-@singledispatch
-def module(layer: a.Layer, row: a.Row) -> nn.Module:
+def module(row: a.Row) -> nn.Module:
     """The torch module of one layer at its place in the network."""
+    layer, channels = row.layer, row.input[0]
+    match layer:
+        case a.Conv(kernel=kernel, stride=stride, padding=padding):
+            kind = layers.CeilConv2d if layer.ceil else nn.Conv2d
+            bias, groups = layer.bias is not None, layer.groups
+            return kind(channels, layer.channels, kernel, stride, padding, groups=groups, bias=bias)
+        case a.Linear(units=units, bias=bias):
+            return nn.Linear(math.prod(row.input), units, bias=bias is not None)
+        case a.ReLU():
+            return nn.ReLU()
+        case a.Tanh():
+            return nn.Tanh()
+        case a.AveragePool(kernel=kernel, stride=stride, ceil=ceil):
+            return nn.AvgPool2d(kernel, stride, ceil_mode=ceil)
+        case a.MaxPool(kernel=kernel, stride=stride, ceil=ceil):
+            return nn.MaxPool2d(kernel, stride, ceil_mode=ceil)
+        case a.AdaptivePool(size=size):
+            return nn.AdaptiveAvgPool2d(size)
+        case a.ResponseNorm(size=size, alpha=alpha, beta=beta, k=k, columns=columns):
+            return layers.ResponseNorm(size, alpha, beta, k, columns)
+        case a.BatchNorm(eps=eps, momentum=momentum):
+            norm = nn.BatchNorm2d if len(row.input) == 3 else nn.BatchNorm1d
+            return norm(channels, eps=eps, momentum=momentum)
+        case a.Dropout(p=p):
+            return nn.Dropout(p)
     raise TypeError(f"no module for {type(layer).__name__}")
-
-
-@module.register
-def _(layer: a.Conv, row: a.Row) -> nn.Module:
-    kind = layers.CeilConv2d if layer.ceil else nn.Conv2d
-    geometry = (layer.kernel, layer.stride, layer.padding)
-    return kind(row.input[0], layer.channels, *geometry, groups=layer.groups, bias=layer.bias is not None)
-
-
-@module.register
-def _(layer: a.Linear, row: a.Row) -> nn.Module:
-    return nn.Linear(math.prod(row.input), layer.units, bias=layer.bias is not None)
-
-
-@module.register
-def _(layer: a.ReLU, row: a.Row) -> nn.Module:
-    return nn.ReLU()
-
-
-@module.register
-def _(layer: a.Tanh, row: a.Row) -> nn.Module:
-    return nn.Tanh()
-
-
-@module.register
-def _(layer: a.MaxPool, row: a.Row) -> nn.Module:
-    return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=layer.ceil)
-
-
-@module.register
-def _(layer: a.AveragePool, row: a.Row) -> nn.Module:
-    return nn.AvgPool2d(layer.kernel, layer.stride, ceil_mode=layer.ceil)
-
-
-@module.register
-def _(layer: a.AdaptivePool, row: a.Row) -> nn.Module:
-    return nn.AdaptiveAvgPool2d(layer.size)
-
-
-@module.register
-def _(layer: a.ResponseNorm, row: a.Row) -> nn.Module:
-    return layers.ResponseNorm(layer.size, layer.alpha, layer.beta, layer.k, layer.columns)
-
-
-@module.register
-def _(layer: a.BatchNorm, row: a.Row) -> nn.Module:
-    kind = nn.BatchNorm2d if len(row.input) == 3 else nn.BatchNorm1d
-    return kind(row.input[0], eps=layer.eps, momentum=layer.momentum)
-
-
-@module.register
-def _(layer: a.Dropout, row: a.Row) -> nn.Module:
-    return nn.Dropout(layer.p)
 
 
 def skeleton(variant: a.Variant, size: int | None = None) -> nn.Sequential:
@@ -84,7 +54,7 @@ def skeleton(variant: a.Variant, size: int | None = None) -> nn.Sequential:
         for row in a.walk(variant, size):
             if isinstance(row.layer, a.Linear) and len(row.input) == 3:
                 children["flatten"] = nn.Flatten()
-            children[row.name] = module(row.layer, row)
+            children[row.name] = module(row)
     return nn.Sequential(children)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
 
 from alexnet.errors import UsageError
 from alexnet.pictures.decode import Pixels
@@ -10,8 +13,8 @@ from alexnet.pictures.decode import Pixels
 VIEWS = (1, 10)
 
 
-def centre(pictures: Pixels, size: int) -> Pixels:
-    """The centre of each picture: uint8 [N, S, S, C] → [N, size, size, C]."""
+def centre(pictures: NDArray[Any], size: int) -> NDArray[Any]:
+    """The centre of each picture: [N, S, S, C] → [N, size, size, C]."""
     offset = (pictures.shape[1] - size) // 2
     return pictures[:, offset : offset + size, offset : offset + size]
 

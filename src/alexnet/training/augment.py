@@ -5,8 +5,6 @@ Each view is a function of the pictures and of their cells of the table of chanc
 
 from __future__ import annotations
 
-from functools import singledispatch
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,21 +24,26 @@ def augment(pictures: Tensor, chance: Chance, views: tuple[View, ...], size: int
     return pictures
 
 
-@singledispatch
 def apply(view: View, pictures: Tensor, chance: Chance, size: int) -> Tensor:
     """One view of a batch."""
-    raise TypeError(f"no such view: {type(view).__name__}")
+    match view:
+        case RandomCrop():
+            return _random_crop(pictures, chance, size)
+        case RandomResizedCrop():
+            return _random_resized_crop(view, pictures, chance, size)
+        case Flip():
+            return _flip(pictures, chance)
+        case Colour():
+            return _colour(view, pictures, chance)
 
 
-@apply.register
-def _(view: RandomCrop, pictures: Tensor, chance: Chance, size: int) -> Tensor:
+def _random_crop(pictures: Tensor, chance: Chance, size: int) -> Tensor:
     room = pictures.shape[1] - size + 1
     corners = zip((chance["top"] * room).long().tolist(), (chance["left"] * room).long().tolist(), strict=True)
     return torch.stack([p[y : y + size, x : x + size] for p, (y, x) in zip(pictures, corners, strict=True)])
 
 
-@apply.register
-def _(view: RandomResizedCrop, pictures: Tensor, chance: Chance, size: int) -> Tensor:
+def _random_resized_crop(view: RandomResizedCrop, pictures: Tensor, chance: Chance, size: int) -> Tensor:
     views = pictures.new_empty((len(pictures), size, size, 3))
     for out, picture, (x, y, width, height) in zip(
         views, pictures, rectangles(view, chance, pictures.shape[1]), strict=True
@@ -72,14 +75,12 @@ def resized(picture: Tensor, size: int) -> Tensor:
     return planes[0].permute(1, 2, 0)
 
 
-@apply.register
-def _(view: Flip, pictures: Tensor, chance: Chance, size: int) -> Tensor:
+def _flip(pictures: Tensor, chance: Chance) -> Tensor:
     mirrored = (chance["flip"] < 0.5).view(-1, 1, 1, 1)
     return torch.where(mirrored, pictures.flip(2), pictures)
 
 
-@apply.register
-def _(view: Colour, pictures: Tensor, chance: Chance, size: int) -> Tensor:
+def _colour(view: Colour, pictures: Tensor, chance: Chance) -> Tensor:
     gain = 1 + view.brightness * _signed(chance["brightness"]).view(-1, 1, 1, 1)
     tint = 255 * view.tint * _signed(torch.stack([chance[c] for c in ("red", "green", "blue")], 1))
     return torch.addcmul(tint.view(-1, 1, 1, 3), pictures.float(), gain)

@@ -72,7 +72,7 @@ class TorchModel:
         Raises PictureError for a picture that is refused.
         """
         one = isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray)
-        several: Iterable[Any] = [pictures] if one else pictures  # type: ignore[list-item, assignment]
+        several: Iterable[Any] = [pictures] if one else pictures  # type: ignore[assignment]
         stored = np.stack([fit(_open(p), self.input.stored, self.input.resize) for p in several])
         return views.centre(stored, self.input.size)
 

@@ -1,0 +1,50 @@
+"""What this program runs on: versions, processor, devices, threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import alexnet
+
+
+def devices() -> list[str]:
+    """Every device that torch can compute on here."""
+    import torch
+
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def environment() -> dict[str, Any]:
+    """What a run ran on: versions, processor, threads, command."""
+    import torch
+
+    packages = ("torch", "numpy", "pillow", "safetensors")
+    return {
+        "alexnet": alexnet.__version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": devices(),
+        "bfloat16": bool(torch.cpu._is_avx512_bf16_supported()),
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def processor() -> str:
+    """Name of the processor, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

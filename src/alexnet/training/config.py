@@ -1,0 +1,233 @@
+"""A run as a value: what was asked for and everything that followed from it. What `config.json` holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from alexnet.errors import UsageError
+from alexnet.evaluation.evaluate import default_split, relabelled
+from alexnet.network import architecture, variants
+from alexnet.network.architecture import Input, Variant
+from alexnet.pictures import datasets, views
+from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
+from alexnet.pictures.store import Part, Store, class_counts, open_store
+from alexnet.training import memory, recipes
+from alexnet.training.recipes import Recipe
+from alexnet.training.train import bfloat16
+from alexnet.training.train import device as choose_device
+from alexnet.weights import files
+
+FORMAT = 1
+MEAN_OF = 10_000  # pictures, evenly spread, that the training mean is taken over at most
+
+T = TypeVar("T")
+Parts = dict[str, Part]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run as it was asked for, and everything that followed from it; what `config.json` holds."""
+
+    data: str
+    valid: str | None
+    skip_list: tuple[str, ...]
+    seed: int
+    recipe: Recipe
+    variant: Variant
+    input: Input
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    digest: str
+    threads: int
+    bfloat16: bool
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            "format": FORMAT,
+            **plain,
+            "recipe": recipes.to_json(self.recipe),
+            "variant": architecture.to_json(self.variant),
+            "input": dataclasses.asdict(self.input),
+        }
+
+
+def read_config(run: Path) -> Config:
+    """The configuration of a run folder. Raises UsageError."""
+    try:
+        document = json.loads((run / "config.json").read_text("utf-8"))
+        if document.pop("format") != FORMAT:
+            raise ValueError("another version's format")
+        document["recipe"] = recipes.from_json(document["recipe"])
+        document["variant"] = architecture.from_json(document["variant"])
+        document["input"] = files.input_from_json(document["input"])
+        document["classes"], document["skip_list"] = tuple(document["classes"]), tuple(document["skip_list"])
+        return Config(**document)
+    except FileNotFoundError:
+        raise UsageError(f"{run}: not a run folder: there is no config.json") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{run}/config.json: not a run's configuration: {error}") from None
+
+
+# ------------------------------------------------------------------------------------------------------------- asked
+
+
+def recipe_of(given: str | Recipe | None) -> Recipe:
+    """A recipe by value, name or JSON file; by default `fast`. Raises UsageError."""
+    if isinstance(given, Recipe):
+        return given
+    if given is None or not given.endswith(".json"):
+        return recipes.recipe(given or "fast")
+    return _from_file(Path(given), "recipe", recipes.from_json)
+
+
+def variant_of(given: str | Variant) -> Variant:
+    """A variant by value, name or JSON file. Raises UsageError."""
+    if isinstance(given, Variant):
+        return given
+    if not given.endswith(".json"):
+        return variants.variant(given)
+    return _from_file(Path(given), "variant", architecture.from_json)
+
+
+def _from_file(path: Path, key: str, parse: Callable[[dict[str, Any]], T]) -> T:
+    """A value from a JSON file, or from its place in a run's config.json."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        return parse(document[key] if isinstance(document.get(key), dict) else document)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: not a {key}: {type(error).__name__}: {error}") from None
+
+
+def skip_lines(path: str | os.PathLike[str] | None) -> tuple[str, ...]:
+    """The paths in a skip list, one a line."""
+    if path is None:
+        return ()
+    try:
+        return tuple(line for line in Path(path).read_text("utf-8").splitlines() if line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: the skip list cannot be read: {error}") from None
+
+
+# ---------------------------------------------------------------------------------------------------------- resolved
+
+
+def resolve(
+    data: str | os.PathLike[str],
+    valid: str | os.PathLike[str] | None,
+    skip_list: tuple[str, ...],
+    seed: int,
+    recipe: Recipe,
+    draft: Variant,
+) -> tuple[Config, Parts]:
+    """Open the pictures and settle everything that depends on them; `draft` may have any number of classes."""
+    size = recipe.size or draft.size
+    stored = round(draft.stored * size / draft.size)
+    device = choose_device(recipe)
+    architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
+    memory.check(draft, size, stored, recipe, device)
+    store = open_store(data, stored, recipe.resize, leave_out=skip_list, unreadable=recipe.unreadable)
+    parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
+    if valid is not None:
+        other = open_store(valid, stored, store.resize)
+        chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
+        parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
+    variant = _for_classes(draft, store.classes, recipe)
+    config = Config(
+        data=str(data) if str(data) in datasets.NAMED else str(Path(data).resolve()),
+        valid=None if valid is None else str(Path(valid).resolve()),
+        skip_list=skip_list,
+        seed=seed,
+        recipe=recipe,
+        variant=variant,
+        input=input_rule(variant, recipe, size, stored, store, parts[TRAIN]),
+        classes=store.classes,
+        counts={name: class_counts(store.classes, part.labels) for name, part in parts.items()},
+        digest=store.digest,
+        threads=torch.get_num_threads(),
+        bfloat16=bfloat16(recipe, device),
+    )
+    return config, parts
+
+
+def difference(old: Config, new: Config) -> str | None:
+    """What of the data is no longer as it was, in words; None if nothing is."""
+    if old.classes != new.classes:
+        return f"its classes were {', '.join(old.classes)} and are {', '.join(new.classes)}"
+    for part in old.counts.keys() | new.counts.keys():
+        before, now = (sum(config.counts.get(part, {}).values()) for config in (old, new))
+        if before != now:
+            return f"its {part} part held {before:,} pictures and holds {now:,}"
+    return None if old.digest == new.digest else "some of its pictures or labels differ"
+
+
+def _for_classes(draft: Variant, classes: Sequence[str], recipe: Recipe) -> Variant:
+    """The variant with one output per class of the data."""
+    last = max(i for i, (_, layer) in enumerate(draft.layers) if isinstance(layer, architecture.Linear))
+    name, layer = draft.layers[last]
+    assert isinstance(layer, architecture.Linear)
+    layers = (*draft.layers[:last], (name, replace(layer, units=len(classes))), *draft.layers[last + 1 :])
+    variant = replace(draft, layers=layers, classes=len(classes))
+    return variant if recipe.dropout is None else architecture.with_dropout(variant, recipe.dropout)
+
+
+def split_parts(store: Store, fraction: float, seed: int) -> Parts:
+    """Train, validation and test parts; without a validation part a stratified `fraction` of the train part is one.
+
+    Raises UsageError where there is nothing to train on.
+    """
+    if TRAIN not in store.parts or not len(store[TRAIN]):
+        raise UsageError(f"{store.name}: no training part; there is {', '.join(store.parts)}")
+    parts = dict(store.parts)
+    missing = sorted(set(range(len(store.classes))) - set(parts[TRAIN].labels.tolist()))
+    if missing:
+        raise UsageError(f"{store.name}: no training pictures of the class {store.classes[missing[0]]!r}")
+    if VALIDATION not in parts and fraction > 0:
+        stay, aside = datasets.split(parts[TRAIN].labels, fraction, seed)
+        if len(aside):
+            parts |= {VALIDATION: parts[TRAIN].take(aside), TRAIN: parts[TRAIN].take(stay)}
+    return {name: parts[name] for name in (TRAIN, VALIDATION, TEST) if name in parts}
+
+
+def input_rule(variant: Variant, recipe: Recipe, size: int, stored: int, store: Store, part: Part) -> Input:
+    """How pictures become input, with the mean of the training pictures."""
+    if variant.channels not in (1, 3):
+        raise UsageError(f"{variant.name} takes {variant.channels} channels; pictures have 1 (grey) or 3 (colour)")
+    grey = variant.channels == 1
+    mean = mean_picture(part).mean(axis=(0, 1))
+    means = (float(mean @ [0.299, 0.587, 0.114]),) if grey else tuple(map(float, mean))
+    return Input(
+        size=size,
+        stored=stored,
+        resize=store.resize,
+        order="grey" if grey else "RGB",
+        mean=tuple(round(value, 4) for value in means),
+        scale=(recipe.scale,) * variant.channels,
+        mean_picture=recipe.mean == "picture" and not grey,
+    )
+
+
+def mean_picture(part: Part) -> NDArray[np.float64]:
+    """Mean of a part's pictures, [S, S, 3] in 0..255, over at most MEAN_OF of them, evenly spread."""
+    places = np.linspace(0, len(part) - 1, min(len(part), MEAN_OF)).astype(np.int64)
+    total = np.zeros(part.pictures.shape[1:], np.float64)
+    for chunk in np.array_split(places, max(1, len(places) // 256)):
+        total += part.read(chunk).sum(axis=0, dtype=np.float64)
+    return total / len(places)
+
+
+def mean_view(part: Part, rule: Input) -> NDArray[np.float32]:
+    """The centre of the mean picture, [size, size, 3]: the source subtracts it from a crop wherever that was cut."""
+    return np.asarray(views.centre(mean_picture(part)[None], rule.size)[0], np.float32)

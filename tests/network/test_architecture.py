@@ -1,0 +1,451 @@
+"""The walk over a variant's layers, against the modules that torch builds and against hand calculations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from alexnet.errors import AlexNetError, UsageError
+from alexnet.network import architecture as a
+from alexnet.network.layers import CeilConv2d
+from alexnet.network.model import build, module, skeleton
+from alexnet.network.variants import VARIANTS, variant
+
+# Worked back from the last pooling, which must have 1 window of 3, so 3 below it, so 7, so 15 after the first layer;
+# then 4·(15 − 1) + 11 = 67 pixels, 4 less for torchvision's padding, and 3 less where 3 pixels may overhang.
+# LeNet-5: 5 ← 10 ← 14 ← 28 ← 32.
+SMALLEST = {"krizhevsky-2012": 64, "single-column": 67, "torchvision": 63, "batch-norm": 64, "lenet-5": 32}
+
+# (size, classes, channels); None is the variant's own.
+SHAPES = [(None, None, None), (131, 2, 1), (260, 7, 4), (67, 1, 2)]
+
+
+class Seen:
+    """What torch itself says about every layer of a network when one batch runs through it."""
+
+    def __init__(self, network: nn.Module, batch: torch.Tensor) -> None:
+        self.inputs: dict[str, tuple[int, ...]] = {}
+        self.outputs: dict[str, tuple[int, ...]] = {}
+        handles = [child.register_forward_hook(self._note(name)) for name, child in network.named_children()]
+        self.counter = FlopCounterMode(display=False)
+        with self.counter, torch.no_grad():
+            network(batch)
+        for handle in handles:
+            handle.remove()
+        self.images = len(batch)
+        self.values = {name: sum(p.numel() for p in child.parameters()) for name, child in network.named_children()}
+        self.kept = {
+            name: sum(b.numel() for n, b in child.named_buffers() if n in ("running_mean", "running_var"))
+            for name, child in network.named_children()
+        }
+
+    def _note(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
+        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            self.inputs[name], self.outputs[name] = tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
+
+        return hook
+
+    def macs(self, name: str) -> float:
+        """Multiply-adds of one picture: torch counts a multiply-add as two operations."""
+        return sum(self.counter.get_flop_counts().get(f"Sequential.{name}", {}).values()) / 2 / self.images
+
+
+# ----------------------------------------------------------------------------------------------- the walk against torch
+
+
+@pytest.mark.parametrize(("size", "classes", "channels"), SHAPES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_row_agrees_with_torch(name: str, size: int | None, classes: int | None, channels: int | None) -> None:
+    value = variant(name, classes, channels)
+    side = size or value.size
+    seen = Seen(skeleton(value, size).eval(), torch.empty(2, value.channels, side, side, device="meta"))
+    rows = a.walk(value, size)
+    assert [row.name for row in rows] == [child for child in seen.outputs if child != "flatten"]
+    for row in rows:
+        assert row.output == seen.outputs[row.name], row.name
+        assert math.prod(row.input) == math.prod(seen.inputs[row.name]), row.name
+        assert row.parameters == seen.values[row.name], row.name
+        assert row.statistics == seen.kept[row.name], row.name
+        assert row.macs == seen.macs(row.name), row.name
+    assert rows[0].input == (value.channels, side, side)
+    assert rows[-1].output == (value.classes,)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_walk_agrees_with_a_real_forward_pass(name: str) -> None:
+    """The test above runs on torch's shape-only device; this one computes."""
+    size = SMALLEST[name] + 5
+    network = build(name, classes=2, channels=2, size=size).eval()
+    seen = Seen(network, torch.zeros(1, 2, size, size))
+    for row in a.walk(variant(name, 2, 2), size):
+        assert row.output == seen.outputs[row.name], row.name
+
+
+def test_a_row_by_hand() -> None:
+    rows = {row.name: row for row in a.walk(variant("krizhevsky-2012"))}
+    assert rows["conv1"] == a.Row(
+        "conv1",
+        a.Conv(96, 11, stride=4, ceil=True),
+        input=(3, 227, 227),
+        output=(96, 55, 55),
+        parameters=96 * 3 * 11 * 11 + 96,
+        statistics=0,
+        macs=55 * 55 * 96 * 3 * 11 * 11,
+    )
+    # Two columns of 128 kernels that see 48 maps each.
+    assert rows["conv2"].parameters == 2 * (128 * 48 * 5 * 5) + 256
+    assert rows["conv2"].macs == 27 * 27 * 256 * 48 * 5 * 5
+    assert rows["fc6"].parameters == 256 * 6 * 6 * 4096 + 4096
+    assert rows["fc6"].macs == 256 * 6 * 6 * 4096
+    assert rows["norm1"].macs == rows["pool1"].macs == rows["relu1"].macs == rows["drop6"].macs == 0
+
+
+def test_batch_normalisation_counts_scale_and_shift_and_keeps_mean_and_variance() -> None:
+    rows = {row.name: row for row in a.walk(variant("batch-norm"))}
+    for name, features in (("bn1", 96), ("bn2", 256), ("bn5", 256), ("bn6", 4096)):
+        assert (rows[name].parameters, rows[name].statistics) == (2 * features, 2 * features)
+    assert rows["conv1"].parameters == 96 * 363  # no bias before it
+
+
+# ------------------------------------------------------------------------------------------------------- sizes that fit
+
+
+@cache
+def trunk(name: str) -> nn.Sequential:
+    """The layers before the vector: the part that decides which sizes fit."""
+    value = variant(name, channels=1)
+    children = dict(skeleton(value).named_children())
+    maps = nn.Sequential(*list(children.values())[: list(children).index("flatten")]).to_empty(device="cpu").eval()
+    with torch.no_grad():
+        for tensor in (*maps.parameters(), *maps.buffers()):
+            tensor.zero_()
+    return maps
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_smallest_size_by_hand(name: str) -> None:
+    assert a.smallest_size(variant(name)) == SMALLEST[name]
+    a.walk(variant(name), SMALLEST[name])
+    with pytest.raises(UsageError):
+        a.walk(variant(name), SMALLEST[name] - 1)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_a_size_fits_exactly_when_torch_accepts_it(name: str, data: st.DataObject) -> None:
+    near = st.integers(max(1, SMALLEST[name] - 6), SMALLEST[name] + 6)
+    size = data.draw(st.one_of(near, st.integers(1, 150)))
+    value = variant(name, channels=1)
+    try:
+        with torch.no_grad():
+            output = trunk(name)(torch.zeros(1, 1, size, size))
+    except RuntimeError:
+        with pytest.raises(UsageError, match=f"smallest size that fits is {SMALLEST[name]}$"):
+            a.walk(value, size)
+    else:
+        vector = next(row for row in a.walk(value, size) if isinstance(row.layer, a.Linear))
+        assert vector.input == tuple(output.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer", "side"),
+    [
+        ("krizhevsky-2012", 63, "pool5", 2),  # 63 → 14 → 6 → 2
+        ("krizhevsky-2012", 30, "pool2", 2),  # 30 → ⌈19/4⌉ + 1 = 6 → 2
+        ("krizhevsky-2012", 9, "pool1", 1),  # 9 → one window, two pixels of it overhanging
+        ("krizhevsky-2012", 7, "conv1", 7),  # the next window would have to begin before the picture
+        ("single-column", 66, "pool5", 2),  # 66 → ⌊55/4⌋ + 1 = 14 → 6 → 2
+        ("single-column", 10, "conv1", 10),
+        ("torchvision", 62, "pool5", 2),
+        ("batch-norm", 63, "pool5", 2),
+        ("lenet-5", 31, "conv3", 4),  # 31 → 27 → 13 → 9 → 4
+    ],
+)
+def test_too_small_names_the_layer_and_the_smallest_size(name: str, size: int, layer: str, side: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        a.walk(variant(name), size)
+    message = str(caught.value)
+    assert f"{name}: pictures of {size} x {size} are too small: {layer} would get {side} x {side} " in message
+    assert message.endswith(f"the smallest size that fits is {SMALLEST[name]}")
+    assert "\n" not in message
+
+
+def test_too_small_says_so_of_the_variants_own_size_too() -> None:
+    """A variant from a file may itself be too small for its layers."""
+    value = dataclasses.replace(variant("krizhevsky-2012"), size=40)
+    with pytest.raises(UsageError, match=r"pictures of 40 x 40 are too small.*smallest size that fits is 64$"):
+        a.walk(value)
+
+
+@settings(deadline=None, max_examples=60)
+@given(size=st.integers(64, 500))
+def test_maps_never_shrink_when_pictures_grow(size: int) -> None:
+    value = variant("krizhevsky-2012")
+    smaller, larger = a.walk(value, size), a.walk(value, size + 1)
+    assert all(math.prod(s.output) <= math.prod(m.output) for s, m in zip(smaller, larger, strict=True))
+    assert sum(row.macs for row in smaller) <= sum(row.macs for row in larger)
+
+
+# -------------------------------------------------------------------------------------------------- one layer at a time
+
+sides = st.integers(1, 24)
+windows = {"kernel": st.integers(1, 7), "stride": st.integers(1, 7)}
+
+
+def shape_or_none(work: Callable[[], Any]) -> tuple[int, ...] | None:
+    try:
+        result = work()
+    except (RuntimeError, a.Collapse):
+        return None
+    return tuple(result if isinstance(result, tuple) else result.shape[1:])
+
+
+@settings(deadline=None, max_examples=300)
+@given(height=sides, width=sides, ceil=st.booleans(), **windows)
+@example(height=224, width=55, ceil=True, kernel=3, stride=2)
+@example(height=2, width=8, ceil=True, kernel=1, stride=3)  # the last window would begin beyond the edge
+@example(height=8, width=7, ceil=True, kernel=11, stride=4)
+def test_pooling_rounds_as_torch_does(height: int, width: int, ceil: bool, kernel: int, stride: int) -> None:
+    x = torch.zeros(1, 2, height, width)
+    for value, theirs in (
+        (a.MaxPool(kernel, stride, ceil), nn.MaxPool2d(kernel, stride, ceil_mode=ceil)),
+        (a.AveragePool(kernel, stride, ceil), nn.AvgPool2d(kernel, stride, ceil_mode=ceil)),
+    ):
+        expected = shape_or_none(lambda theirs=theirs: theirs(x))
+        assert shape_or_none(lambda value=value: value.output((2, height, width))) == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(height=sides, width=sides, padding=st.integers(0, 3), **windows)
+def test_convolution_rounds_down_as_torch_does(height: int, width: int, padding: int, kernel: int, stride: int) -> None:
+    theirs = nn.Conv2d(2, 3, kernel, stride, padding)
+    expected = shape_or_none(lambda: theirs(torch.zeros(1, 2, height, width)))
+    value = a.Conv(3, kernel, stride, padding)
+    assert shape_or_none(lambda: value.output((2, height, width))) == expected
+
+
+@settings(deadline=None, max_examples=300)
+@given(height=sides, width=sides, padding=st.integers(0, 3), **windows)
+@example(height=224, width=227, padding=0, kernel=11, stride=4)
+@example(height=8, width=8, padding=0, kernel=11, stride=4)
+def test_convolution_that_rounds_up_has_the_shape_that_the_walk_says(
+    height: int, width: int, padding: int, kernel: int, stride: int
+) -> None:
+    value = a.Conv(3, kernel, stride, padding, ceil=True)
+    ours = CeilConv2d(2, 3, kernel, stride, padding)
+    assert shape_or_none(lambda: value.output((2, height, width))) == shape_or_none(
+        lambda: ours(torch.zeros(1, 2, height, width))
+    )
+
+
+def test_average_pooling_divides_by_what_lies_inside() -> None:
+    """cuda-convnet's rule for windows that overhang the edge; 4 x 4 maps, windows of 3, step 2."""
+    x = torch.arange(16, dtype=torch.float64).reshape(1, 1, 4, 4)
+    value = a.AveragePool(3, 2, ceil=True)
+    pooled = module(value, a.Row("pool", value, (1, 4, 4), (1, 2, 2), 0, 0, 0))(x)
+    rows = x[0, 0]
+    by_hand = [[rows[0:3, 0:3].mean(), rows[0:3, 2:4].mean()], [rows[2:4, 0:3].mean(), rows[2:4, 2:4].mean()]]
+    torch.testing.assert_close(pooled[0, 0], torch.tensor(by_hand, dtype=torch.float64))
+
+
+# -------------------------------------------------------------------------------------------------------------- as JSON
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_json_round_trip(name: str) -> None:
+    value = variant(name, classes=7, channels=2)
+    assert a.from_json(json.loads(json.dumps(a.to_json(value)))) == value
+
+
+initial = st.one_of(st.floats(0.0, 10.0), st.sampled_from(["he", "glorot", "lecun", "torch"]))
+biases = st.one_of(st.none(), st.floats(-2.0, 2.0))
+small = st.integers(1, 8)
+any_layer = st.one_of(
+    st.builds(
+        a.Conv, st.integers(1, 9).map(lambda n: 3 * n), small, small, st.integers(0, 3), st.sampled_from([1, 3])
+    ).flatmap(lambda c: st.builds(dataclasses.replace, st.just(c), ceil=st.booleans(), std=initial, bias=biases)),
+    st.builds(a.Linear, small, initial, biases),
+    st.sampled_from([a.ReLU(), a.Tanh()]),
+    st.builds(a.MaxPool, small, small, st.booleans()),
+    st.builds(a.AveragePool, small, small, st.booleans()),
+    st.builds(a.AdaptivePool, small),
+    st.builds(a.ResponseNorm, st.sampled_from([1, 3, 5]), st.floats(1e-6, 1), st.floats(0.1, 2), st.floats(0.1, 3)),
+    st.builds(a.BatchNorm, st.floats(1e-8, 1e-2), st.floats(0.01, 1.0)),
+    st.builds(a.Dropout, st.floats(0.0, 0.99)),
+)
+
+
+def test_every_kind_of_layer_is_tried() -> None:
+    """`any_layer` would fall behind silently."""
+    drawn: set[type[a.Layer]] = set()
+
+    @settings(deadline=None, max_examples=300, derandomize=True, database=None)
+    @given(any_layer)
+    def collect(layer: a.Layer) -> None:
+        drawn.add(type(layer))
+
+    collect()
+    assert drawn == set(a.LAYERS.values())
+
+
+@settings(deadline=None, max_examples=100)
+@given(layer=any_layer, title=st.text(), top1=st.one_of(st.none(), st.floats(0, 1)))
+def test_json_round_trip_of_any_layer(layer: a.Layer, title: str, top1: float | None) -> None:
+    layers = (("first", layer), ("fc", a.Linear(4)))
+    value = a.Variant("mine", title, "nowhere", layers, classes=4, channels=3, size=32, stored=40, top1=top1)
+    text = json.dumps(a.to_json(value))
+    again = a.from_json(json.loads(text))
+    assert again == value
+    assert [type(x) for _, x in again.layers] == [type(layer), a.Linear]
+    assert json.dumps(a.to_json(again)) == text
+
+
+DOCUMENT = a.to_json(variant("lenet-5"))
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**DOCUMENT, **changes}
+
+
+def with_layer(index: int, **changes: Any) -> dict[str, Any]:
+    layers = [dict(entry) for entry in DOCUMENT["layers"]]
+    layers[index].update(changes)
+    return changed(layers=layers)
+
+
+NOT_A_VARIANT: dict[str, Any] = {
+    "null": None,
+    "number": 7,
+    "text": "a variant",
+    "list": [],
+    "empty": {},
+    "layers alone": {"layers": []},
+    "no layers": changed(layers=None),
+    "layers: number": changed(layers=3),
+    "layers: text": changed(layers="conv1"),
+    "layer: text": changed(layers=["conv1"]),
+    "layer: null": changed(layers=[None]),
+    "layer: list": changed(layers=[[]]),
+    "layers: dict": changed(layers={"conv1": {}}),
+    "unknown key": changed(surprise=1),
+    "no name": {key: value for key, value in DOCUMENT.items() if key != "name"},
+    "unknown type": with_layer(0, type="Deconv"),
+    "foreign type": with_layer(0, type="__import__"),
+    "type: list": with_layer(0, type=["Conv"]),
+    "type: null": with_layer(0, type=None),
+    "unknown field": with_layer(0, surprise=1),
+    "field of another type": with_layer(1, kernel=3),
+    "layer without name": changed(layers=[{"type": "ReLU"}]),
+    "layer without type": changed(layers=[{"name": "relu1"}]),
+    "layer without fields": changed(layers=[{"name": "conv1", "type": "Conv"}]),
+}
+
+
+@pytest.mark.parametrize("document", NOT_A_VARIANT.values(), ids=NOT_A_VARIANT)
+def test_what_is_not_a_variant_is_refused(document: Any) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        a.from_json(document)
+
+
+IMPOSSIBLE = {
+    "no layers": changed(layers=[]),
+    "name: number": changed(name=3),
+    "size: text": changed(size="32"),
+    "size: negative": changed(size=-32),
+    "channels: 0": changed(channels=0),
+    "classes: null": changed(classes=None),
+    "kernel: text": with_layer(0, kernel="5"),
+    "kernel: fraction": with_layer(0, kernel=2.5),
+    "kernel: 0": with_layer(0, kernel=0),
+    "stride: 0": with_layer(0, stride=0),
+    "padding: negative": with_layer(0, padding=-1),
+    "maps: negative": with_layer(0, channels=-6),
+    "groups: 0": with_layer(0, groups=0),
+    "std: unknown rule": with_layer(0, std="kaiming"),
+    "std: null": with_layer(0, std=None),
+    "bias: text": with_layer(0, bias="zero"),
+    "layer name: number": with_layer(0, name=7),
+    "layer name: twice": with_layer(1, name="conv1"),  # torch would silently keep only the last
+    "layer name: dot": with_layer(1, name="tanh.1"),  # torch allows none
+    "pooling stride: 0": with_layer(2, stride=0),
+    "dropout: above 1": changed(layers=[*DOCUMENT["layers"], {"name": "drop5", "type": "Dropout", "p": 1.5}]),
+}
+
+
+@pytest.mark.parametrize("document", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_values_that_no_variant_can_have_are_refused(document: dict[str, Any]) -> None:
+    """A model file may come from anyone; whatever passes here meets code that does not expect it."""
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        a.from_json(document)
+
+
+MISFITS = {
+    "groups that do not divide": with_layer(3, groups=4),  # 6 maps come in
+    "columns that do not divide": with_layer(1, type="ResponseNorm", columns=5),  # 6 maps come in
+    "convolution of a vector": changed(
+        layers=[*DOCUMENT["layers"], {"name": "conv9", "type": "Conv", "channels": 3, "kernel": 1}]
+    ),
+    "pooling of a vector": changed(
+        layers=[*DOCUMENT["layers"], {"name": "pool9", "type": "MaxPool", "kernel": 1, "stride": 1}]
+    ),
+    "outputs that are not the classes": changed(classes=11),
+}
+
+
+@pytest.mark.parametrize("document", MISFITS.values(), ids=MISFITS)
+def test_layers_that_do_not_go_together_are_refused(document: dict[str, Any]) -> None:
+    """Either as a document that is no variant, or as an error that a user can read."""
+    try:
+        value = a.from_json(document)
+    except (ValueError, KeyError, TypeError):
+        return
+    with pytest.raises(AlexNetError):
+        a.walk(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 300) | st.floats(allow_nan=True) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(key=st.sampled_from(sorted(DOCUMENT)), value=json_values)
+def test_a_spoilt_document_raises_nothing_else(key: str, value: Any) -> None:
+    try:
+        result = a.from_json(changed(**{key: value}))
+    except (ValueError, KeyError, TypeError):
+        return
+    assert isinstance(result, a.Variant)
+
+
+# -------------------------------------------------------------------------------------------------------------- dropout
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_with_dropout_changes_probabilities_and_nothing_else(name: str) -> None:
+    before = variant(name)
+    after = a.with_dropout(before, 0.25)
+    assert [n for n, _ in after.layers] == [n for n, _ in before.layers]
+    dropouts = [layer for _, layer in after.layers if isinstance(layer, a.Dropout)]
+    assert len(dropouts) == (0 if name == "lenet-5" else 2)
+    assert all(layer.p == 0.25 for layer in dropouts)
+    others = [(n, x) for n, x in after.layers if not isinstance(x, a.Dropout)]
+    assert others == [(n, x) for n, x in before.layers if not isinstance(x, a.Dropout)]
+    assert before == variant(name)
+    assert a.with_dropout(after, 0.5) == before
+    modules = [child for child in skeleton(after) if isinstance(child, nn.Dropout)]
+    assert [child.p for child in modules] == [0.25] * len(dropouts)
