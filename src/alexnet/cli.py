@@ -209,19 +209,12 @@ def datasets_show(data: str, out: Path, seed: int, force: bool) -> None:
 @click.option("--force", is_flag=True, help="Overwrite a store.")
 def prepare(data: str, out: Path, size: int, resize: Any, force: bool, as_json: bool) -> None:
     """Decode DATA once into a store that opens at once."""
-    import shutil
     import time
 
     from alexnet.pictures.store import prepare as make
 
-    if out.exists():
-        if not (force and (out / "store.json").is_file()):
-            raise UsageError(
-                f"{out} exists; choose another --out{'' if force else ', or overwrite a store with --force'}"
-            )
-        shutil.rmtree(out)
     started = time.monotonic()
-    store = make(data, out, size, resize)
+    store = make(data, out, size, resize, force)
     used = sum(file.stat().st_size for file in out.iterdir())
     pictures = sum(map(len, store.parts.values()))
     document = {"pictures": pictures, "bytes": used, "seconds": round(time.monotonic() - started, 3)}

@@ -29,6 +29,7 @@ from alexnet.network.model import build
 from alexnet.pictures import datasets
 from alexnet.pictures.batches import Order
 from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
+from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes
 from alexnet.training.checkpoint import Checkpoints, State, Sums
@@ -110,7 +111,7 @@ def _resume(folder: Path, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _default_folder(data: str | os.PathLike[str], recipe: str) -> Path:
-    name = Path(data).name if (Path(data) / "store.json").is_file() else datasets.source(data).name
+    name = Path(data).name if is_store(data) else datasets.source(data).name
     folder = Path("runs") / f"{time.strftime('%Y%m%d')}-{name}-{recipe}"
     numbered = (folder.with_name(f"{folder.name}-{n}") for n in range(2, 10_000))
     return folder if not folder.exists() else next(f for f in numbered if not f.exists())

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from alexnet.errors import AlexNetError, UsageError
 from alexnet.network import architecture as a
 from alexnet.network.layers import CeilConv2d
-from alexnet.network.model import build, module, skeleton
+from alexnet.network.model import build, skeleton
 from alexnet.network.variants import VARIANTS, variant
 
 # Worked back from the last pooling, which must have 1 window of 3, so 3 below it, so 7, so 15 after the first layer;
@@ -253,8 +253,8 @@ def test_convolution_that_rounds_up_has_the_shape_that_the_walk_says(
 def test_average_pooling_divides_by_what_lies_inside() -> None:
     """cuda-convnet's rule for windows that overhang the edge; 4 x 4 maps, windows of 3, step 2."""
     x = torch.arange(16, dtype=torch.float64).reshape(1, 1, 4, 4)
-    value = a.AveragePool(3, 2, ceil=True)
-    pooled = module(value, a.Row("pool", value, (1, 4, 4), (1, 2, 2), 0, 0, 0))(x)
+    layers = (("pool", a.AveragePool(3, 2, ceil=True)),)
+    pooled = skeleton(a.Variant("pooling", "", "", layers, channels=1, size=4))(x)
     rows = x[0, 0]
     by_hand = [[rows[0:3, 0:3].mean(), rows[0:3, 2:4].mean()], [rows[2:4, 0:3].mean(), rows[2:4, 2:4].mean()]]
     torch.testing.assert_close(pooled[0, 0], torch.tensor(by_hand, dtype=torch.float64))

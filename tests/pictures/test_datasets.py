@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import MakePictures, picture
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -151,6 +151,14 @@ def test_classes_whose_names_begin_like_parts(
     samples = source(tmp_path).samples()
     assert samples.classes == names
     assert set(samples.parts) == {"train"}
+
+
+@pytest.mark.parametrize("below", ["", "/old"])
+def test_a_class_called_train_among_others(tmp_path: Path, make_pictures: MakePictures, below: str) -> None:
+    make_pictures(tmp_path, {f"{name}{below}": 2 for name in ("bus", "train", "tram")})
+    samples = source(tmp_path).samples()
+    assert samples.classes == ("bus", "train", "tram")
+    assert [label for _, label in samples.parts["train"]] == [0, 0, 1, 1, 2, 2]
 
 
 def test_pictures_may_lie_deeper_in_their_class_folder(tmp_path: Path, make_pictures: MakePictures) -> None:
@@ -542,7 +550,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Damaged:
 
 @given(positions=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=5))
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x.tar.xz"])
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_damaged_archives_raise_only_our_errors(
     damaged: Damaged, name: str, positions: list[tuple[float, int]]
 ) -> None:

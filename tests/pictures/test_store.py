@@ -297,6 +297,15 @@ def test_whatever_training_can_see_changes_the_digest(tmp_path: Path, data: Path
     assert (after["train"].digest == before["train"].digest) == (change in ("class name", "part"))
 
 
+def test_another_label_alone_changes_the_digest(tmp_path: Path, data: Path) -> None:
+    rows = [f"data/train/{path}" for path in ("cats/000.png", "cats/001.png", "dogs/000.png")]
+    digests = set()
+    for labels in ("aab", "abb", "aba"):
+        (tmp_path / "list.csv").write_text("".join(f"{row},{x}\n" for row, x in zip(rows, labels, strict=True)))
+        digests.add(open_store(tmp_path / "list.csv", 8)["train"].digest)
+    assert len(digests) == 3
+
+
 # -------------------------------------------------------------------------------------------------------- unreadable
 
 
@@ -371,7 +380,6 @@ def test_more_than_one_per_cent_is_not_skipped(tmp_path: Path, cache: Path, make
 
 def test_leaving_pictures_out(data: Path) -> None:
     whole = open_store(data, 8)
-    spoil(data, "train/cats/001.png")
     out = ["train/cats/001.png", "test/dogs/000.png"]
     opened = open_store(data, 8, leave_out=out)
     for name, part in whole.parts.items():
@@ -380,7 +388,13 @@ def test_leaving_pictures_out(data: Path) -> None:
         assert opened[name].labels.tolist() == part.labels[kept].tolist()
         np.testing.assert_array_equal(opened[name].read(slice(None)), part.read(np.array(kept)))
     assert opened.digest != whole.digest
-    assert open_store(data, 8, leave_out=reversed(out)).folder == opened.folder  # type: ignore[arg-type]
+    assert open_store(data, 8, leave_out=out[::-1]).folder == opened.folder
+    assert len(open_store(data, 8)["train"]) == 5
+
+
+def test_unreadable_pictures_may_be_left_out(data: Path) -> None:
+    spoil(data, "train/cats/001.png")
+    assert len(open_store(data, 8, leave_out=["train/cats/001.png"])["train"]) == 4
 
 
 def test_leaving_a_whole_part_out(data: Path) -> None:

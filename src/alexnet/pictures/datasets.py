@@ -14,6 +14,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.errors import PictureError, UsageError
+from alexnet.errors import AlexNetError, PictureError, UsageError
 from alexnet.pictures import chance, patterns
 from alexnet.pictures.decode import LIMITS, decode, read
 
@@ -112,27 +113,31 @@ def _is_picture(path: PurePosixPath) -> bool:
 
 def _label(paths: Sequence[PurePosixPath]) -> Iterator[tuple[str, str, PurePosixPath]]:
     """(part, class, path) of each path; class is empty for a picture that lies in no class folder."""
-    depth = _wrapping(paths)
+    depth = _wrapping(paths, frozenset(PARTS))
     names = {path.parts[depth] for path in paths if len(path.parts) > depth + 1}
     parts = {name: part for name in names if (part := _part(name))}
-    # Folders are parts only if all of them are and hold class folders: 'trains' and 'valves' may be classes.
-    split = len(parts) == len(names) > 0 and all(len(path.parts) > depth + 2 for path in paths)
-    if not split:
+    if not parts or len(parts) < len(names):  # no parts, or folders that are none beside them: all are classes
         for path in paths:
-            yield TRAIN, path.parts[depth] if len(path.parts) > depth + 1 else "", path
+            yield TRAIN, _folder(path, depth), path
         return
     for name, part in parts.items():
         inside = [path for path in paths if path.parts[depth] == name]
         below = depth + 1 + _wrapping([PurePosixPath(*path.parts[depth + 1 :]) for path in inside])
         for path in inside:
-            yield part, path.parts[below] if len(path.parts) > below + 1 else "", path
+            yield part, _folder(path, below), path
+    yield from ((TRAIN, "", path) for path in paths if len(path.parts) == depth + 1)
 
 
-def _wrapping(paths: Sequence[PurePosixPath]) -> int:
-    """How many folders wrap everything: a lone folder is looked through if folders, not pictures, lie in it."""
+def _folder(path: PurePosixPath, depth: int) -> str:
+    return path.parts[depth] if len(path.parts) > depth + 1 else ""
+
+
+def _wrapping(paths: Sequence[PurePosixPath], keep: frozenset[str] = frozenset()) -> int:
+    """How many folders wrap everything: a lone folder is looked through if folders, not pictures, lie in it, and it
+    is not one of the parts to `keep`."""
     depth = 0
     while all(len(path.parts) > depth + 2 for path in paths) and len({path.parts[depth] for path in paths}) == 1:
-        if _part(paths[0].parts[depth]):
+        if _part(paths[0].parts[depth]) in keep:
             break
         depth += 1
     return depth
@@ -159,7 +164,8 @@ class Folder:
     def listing(self) -> list[tuple[str, int, int]]:
         """(relative path, bytes, modification time in ns) of every file."""
         try:
-            return sorted(_scan(str(self.root), ""))
+            status = self.root.stat()
+            return sorted(_scan(str(self.root), "", frozenset({(status.st_dev, status.st_ino)})))
         except OSError as error:
             raise UsageError(f"{error.filename}: cannot be listed: {error.strerror}") from None
 
@@ -174,7 +180,7 @@ class Folder:
             yield index, partial(_read_file, self.root / path)
 
 
-def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[str, int, int]]:
+def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
@@ -208,29 +214,36 @@ class Archive:
         return _digest(str(self.file.resolve()), [(self.file.name, status.st_size, status.st_mtime_ns)])
 
     def samples(self) -> Samples:
-        return arrange((name for name, _, _ in self._members()), str(self.file))
+        with self._whole():
+            return arrange({name for name, _, _ in self._members()}, str(self.file))
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         wanted = {path: index for index, path in enumerate(paths)}
-        for name, size, contents in self._members():
-            if name in wanted:
-                yield wanted[name], partial(decode, contents()) if size <= LIMITS.bytes else partial(_refuse, size)
+        with self._whole():
+            for name, size, contents in self._members():
+                if name in wanted:
+                    read = partial(decode, contents()) if size <= LIMITS.bytes else partial(_refuse, size)
+                    yield wanted[name], read
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Turn whatever a damaged archive raises into our error; the libraries below raise a dozen kinds."""
+        try:
+            yield
+        except (AlexNetError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise UsageError(f"{self.file}: not a whole zip or tar archive: {error}") from None
 
     def _members(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-        try:
-            yield from self._zip() if zipfile.is_zipfile(self.file) else self._tar()
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise UsageError(f"{self.file}: not a whole zip or tar archive: {error}") from None
-        except Exception as error:
-            if type(error).__name__ in ("LZMAError", "error"):  # lzma's and zlib's own
-                raise UsageError(f"{self.file}: damaged archive: {error}") from None
-            raise
+        """Name, size and a way to read each file, from front to back; a tar may hold newer copies further back."""
+        return self._zip() if zipfile.is_zipfile(self.file) else self._tar()
 
     def _zip(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
         with zipfile.ZipFile(self.file) as archive:
             for member in archive.infolist():
                 if not member.is_dir():
-                    yield member.filename, member.file_size, partial(archive.read, member)
+                    yield str(PurePosixPath(member.filename)), member.file_size, partial(archive.read, member)
 
     def _tar(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
         with tarfile.open(self.file, "r|*") as archive:
@@ -284,7 +297,8 @@ class Table:
                 files.append((path, status.st_size, status.st_mtime_ns))
             except OSError:
                 files.append((path, -1, 0))
-        return _digest(str(self.file.resolve()), [*files, *((label, 0, 0) for _, label, _ in self.rows)])
+        labels = [(f"{label} {part}", 0, 0) for _, label, part in self.rows]
+        return _digest(str(self.file.resolve()), [*files, *labels])
 
     def samples(self) -> Samples:
         labelled = [(part, label, PurePosixPath(path)) for path, label, part in self.rows]
@@ -342,10 +356,14 @@ def source(data: str | os.PathLike[str]) -> Source:
     if str(data) in NAMED:
         return NAMED[str(data)]()
     path = Path(data)
+    try:
+        there = path.exists()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
+        raise UsageError(f"{data}: no such file or folder, and no data set of that name ({', '.join(NAMED)})")
     if path.is_dir():
         return Folder(path)
-    if not path.exists():
-        raise UsageError(f"{data}: no such file or folder, and no data set of that name ({', '.join(NAMED)})")
     if path.suffix.lower() == ".csv":
         return Table(path)
     if path.name.lower().endswith(ARCHIVES):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,10 +25,12 @@ from alexnet.errors import PictureError
 Pixels = NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+PNG = b"\x89PNG\r\n\x1a\n"
+BITS, PHOTOMETRIC, ZERO_IS_WHITE = 258, 262, 0  # of a TIFF file
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: white, as on paper and on most web pages
 
-# Our own limit is lower than the one Pillow warns about on the error stream.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
+warnings.filterwarnings("ignore", module="PIL")  # it speaks of damaged metadata, which is no concern here
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,14 @@ def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
     if len(data) > limits.bytes:
         raise PictureError(f"{len(data):,} bytes are more than the limit of {limits.bytes:,}")
     try:
+        if data.startswith(PNG):
+            _check_png(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check(picture, limits)
             # Loaded before anything else is asked of it: a damaged PNG raises on the first load alone, and reading
             # its metadata counts as one.
             picture.load()
-            return _rgb(ImageOps.exif_transpose(picture))
+            return _rgb(_upright(picture))
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -89,22 +95,51 @@ def _check(picture: Image.Image, limits: Limits) -> None:
         raise PictureError(f"{frames:,} frames are more than the limit of {limits.frames:,}")
 
 
+def _check_png(data: bytes) -> None:
+    """Compare the checksums of the chunks that make up the pixels; Pillow passes over them, viewers do not."""
+    place = len(PNG)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 8 + length
+        if kind in (b"IHDR", b"PLTE", b"IDAT") and data[end : end + 4] != struct.pack(
+            ">I", zlib.crc32(memoryview(data)[place + 4 : end])
+        ):
+            raise PictureError(f"damaged: the checksum of its {kind.decode()} chunk is wrong")
+        place = end + 4
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its metadata says; metadata that cannot be read says nothing."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:
+        return picture
+
+
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _from_wide(np.asarray(picture))
+        return _from_wide(picture)
     if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
         return Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
     return picture.convert("RGB")
 
 
-def _from_wide(values: NDArray[np.generic]) -> Image.Image:
+def _from_wide(picture: Image.Image) -> Image.Image:
     """Grey values of more than 8 bits: 0..65535, or 0..1 if they are fractions."""
-    numbers = values.astype(np.float64)
-    top = 1.0 if values.dtype.kind == "f" else 65535.0
-    if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= top):
+    values = np.asarray(picture).astype(np.float64)
+    top = 1.0 if picture.mode == "F" else 65535.0
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
         raise PictureError(f"grey values outside 0..{top:g}")
-    return Image.fromarray(np.rint(numbers * (255 / top)).astype(np.uint8)).convert("RGB")
+    tags = getattr(picture, "tag_v2", {})
+    if tags.get(BITS, (16,))[0] not in (16, 32):
+        raise PictureError(f"{tags[BITS][0]} bits a value; 8, 16 and 32 are known")
+    if tags.get(PHOTOMETRIC) == ZERO_IS_WHITE:
+        values = top - values
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int):
+        values[values == clear] = top
+    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8)).convert("RGB")
 
 
 def fit(picture: Image.Image, side: int, resize: Literal["crop", "squash", "pad"] = "crop") -> Pixels:
@@ -115,10 +150,22 @@ def fit(picture: Image.Image, side: int, resize: Literal["crop", "squash", "pad"
     """
     if resize == "squash":
         return _array(picture, (side, side))
+    if resize == "crop":
+        picture = _shortened(picture)
     width, height = picture.size
     reference = (min if resize == "crop" else max)(width, height)
     array = _array(picture, (max(1, side * width // reference), max(1, side * height // reference)))
     return _centre(array, side) if resize == "crop" else _pad(array, side)
+
+
+def _shortened(picture: Image.Image) -> Image.Image:
+    """The middle of a very long picture, so that scaling it up for its centre takes no more memory than others."""
+    width, height = picture.size
+    if max(width, height) <= 8 * min(width, height):
+        return picture
+    half = 2 * min(width, height)
+    box = (max(0, width // 2 - half), max(0, height // 2 - half), width // 2 + half, height // 2 + half)
+    return picture.crop((box[0], box[1], min(width, box[2]), min(height, box[3])))
 
 
 def _array(picture: Image.Image, size: tuple[int, int]) -> Pixels:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +63,11 @@ class Part:
     @cached_property
     def paths(self) -> list[str]:
         """Path of each picture in its data set."""
-        lines = self.paths_file.read_text("utf-8", "surrogateescape").split("\n")
-        return [json.loads(lines[row]) for row in self.rows]
+        try:
+            lines = self.paths_file.read_text("utf-8").split("\n")
+            return [json.loads(lines[row]) for row in self.rows]
+        except (OSError, ValueError, IndexError) as error:
+            raise UsageError(f"{self.paths_file}: damaged: {error}; prepare the store anew") from None
 
     def take(self, places: NDArray[np.int64]) -> Part:
         """The part reduced to some of its places, in the order given."""
@@ -128,7 +131,7 @@ def open_store(
     A prepared store keeps its own resize rule. Raises PictureError for pictures that cannot be decoded, unless
     `unreadable` is "skip" and they are at most 1 %.
     """
-    if (Path(data) / "store.json").is_file():
+    if is_store(data):
         prepared = _open(Path(data))
         if prepared.size == size and not leave_out:
             return prepared
@@ -144,8 +147,21 @@ def open_store(
     return replace(_open(folder), resize=resize)
 
 
-def prepare(data: str | os.PathLike[str], folder: Path, size: int = 256, resize: Resize = "crop") -> Store:
-    """Make a store of DATA in a folder of the user's choice, which must not exist yet."""
+def is_store(data: str | os.PathLike[str]) -> bool:
+    """Whether DATA is a prepared store."""
+    return os.path.isfile(os.path.join(data, "store.json"))
+
+
+def prepare(
+    data: str | os.PathLike[str], folder: Path, size: int = 256, resize: Resize = "crop", force: bool = False
+) -> Store:
+    """Make a store of DATA in a folder of the user's choice, which must be new; `force` overwrites a store there."""
+    if folder.exists():
+        if not force:
+            raise UsageError(f"{folder} exists; choose another --out, or overwrite a store with --force")
+        if not (folder / "store.json").is_file():
+            raise UsageError(f"{folder} is not a store; --force overwrites stores alone")
+        shutil.rmtree(folder)
     _prepare(datasets.source(data), folder, size, resize, leave_out=(), unreadable="refuse", cached=False)
     return _open(folder)
 
@@ -155,19 +171,27 @@ def _open(folder: Path) -> Store:
         document = json.loads((folder / "store.json").read_text("utf-8"))
         if document["format"] != FORMAT:
             raise UsageError(f"{folder}: a store of format {document['format']}; this version reads {FORMAT}")
-        parts = {name: _open_part(folder, name, entry) for name, entry in document["parts"].items()}
-        fields = (document["name"], tuple(document["classes"]), document["size"], document["resize"])
+        classes, size = tuple(document["classes"]), document["size"]
+        parts = {
+            name: _open_part(folder, name, (entry["count"], size, size, 3), len(classes), entry["digest"])
+            for name, entry in document["parts"].items()
+        }
+        fields = (document["name"], classes, size, document["resize"])
         return Store(folder, *fields, parts, document["skipped"], document["strays"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise UsageError(f"{folder}: not a whole store: {error}; prepare it anew") from None
 
 
-def _open_part(folder: Path, name: str, entry: dict[str, Any]) -> Part:
+def _open_part(folder: Path, name: str, shape: tuple[int, ...], classes: int, digest: str) -> Part:
     pictures = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / f"{name}.labels.npy", allow_pickle=False)
-    if len(pictures) != entry["count"] or len(labels) != entry["count"]:
-        raise ValueError(f"{name} holds {len(pictures)} of {entry['count']} pictures")
-    return Part(pictures, labels, folder / f"{name}.paths.txt", np.flatnonzero(labels != REFUSED), entry["digest"])
+    if pictures.shape != shape or pictures.dtype != np.uint8:
+        raise ValueError(f"{name}.npy is {pictures.dtype} {pictures.shape}, not uint8 {shape}")
+    if labels.shape != shape[:1] or labels.dtype != np.int64:
+        raise ValueError(f"{name}.labels.npy is {labels.dtype} {labels.shape}, not int64 {shape[:1]}")
+    if len(labels) and not REFUSED <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{name}.labels.npy holds labels of no class")
+    return Part(pictures, labels, folder / f"{name}.paths.txt", np.flatnonzero(labels != REFUSED), digest)
 
 
 @dataclass(frozen=True)
@@ -181,7 +205,8 @@ class Stored:
         return self.store.name
 
     def fingerprint(self) -> str:
-        return self.store.digest
+        status = (self.store.folder / "store.json").stat()
+        return f"{self.store.folder.resolve()} {status.st_mtime_ns} {self.store.digest}"
 
     def samples(self) -> Samples:
         parts = {
@@ -223,6 +248,8 @@ def _prepare(
     count = sum(map(len, samples.parts.values()))
     bytes_needed = count * size * size * 3
     cap = f" (the cache may grow to {CACHE_BYTES / 1e9:.0f} GB)" if cached else ""
+    if samples.strays:
+        say(f"{len(samples.strays):,} files are no pictures and are passed by, the first: {samples.strays[0]}")
     say(f"preparing {count:,} pictures of {source.name} at {size} x {size}: {_bytes(bytes_needed)} in {folder}{cap}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -275,18 +302,20 @@ def _write(source: Source, samples: Samples, folder: Path, size: int, resize: Re
     parts = {}
     for name, entries in samples.parts.items():
         paths = [path for path, _ in entries]
-        labels = np.array([label for _, label in entries], np.int64)
+        labels = np.full(len(paths), REFUSED, np.int64)
         digests = np.zeros((len(paths), 32), np.uint8)
         with _array_file(folder / f"{name}.npy", (len(paths), size, size, 3)) as (file, start):
             decoded = progress(_decoded(source, paths, size, resize), len(paths), f"preparing {name}")
             for index, picture in decoded:
                 if isinstance(picture, PictureError):
                     refused[paths[index]] = str(picture)
-                    labels[index] = REFUSED
                 else:
+                    labels[index] = entries[index][1]
                     file.seek(start + index * picture.nbytes)
                     file.write(picture.data)
                     digests[index] = np.frombuffer(hashlib.sha256(picture.data).digest(), np.uint8)
+        missing = [path for path, label in zip(paths, labels, strict=True) if label == REFUSED and path not in refused]
+        refused |= dict.fromkeys(missing, "its source holds no such file any more")
         np.save(folder / f"{name}.labels.npy", labels)
         (folder / f"{name}.paths.txt").write_text("\n".join(map(json.dumps, paths)), "utf-8")
         parts[name] = {"count": len(paths), "digest": hashlib.sha256(labels.tobytes() + digests.tobytes()).hexdigest()}

@@ -1,0 +1,91 @@
+"""What the log says about memory and crops, measured: `python benchmarks/foundation.py`. Writes results/foundation.json.
+
+Each figure is the median of several alternations. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from alexnet.environment import environment
+from alexnet.network.model import build
+from alexnet.training.augment import resized
+from alexnet.training.train import keep_memory
+
+RESULT = Path(__file__).parent.parent / "results" / "foundation.json"
+BATCH = 64
+
+
+def milliseconds(action: Callable[[], object], times: int) -> float:
+    """Median duration of an action, after one that does not count."""
+    action()
+    durations = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        durations.append(time.perf_counter() - began)
+    return 1000 * statistics.median(durations)
+
+
+def step() -> float:
+    """One training step of `batch-norm` at 227 pixels, batch 64, in bfloat16: milliseconds."""
+    network = build("batch-norm", classes=10)
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    pictures = torch.randn(BATCH, 227, 227, 3).permute(0, 3, 1, 2)
+    labels = torch.randint(0, 10, (BATCH,))
+
+    def once() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(network(pictures).float(), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return milliseconds(once, 10)
+
+
+def crops() -> dict[str, float]:
+    """Scaling a 200-pixel rectangle to 227, milliseconds a picture, two ways."""
+    pictures = torch.randint(0, 256, (BATCH, 256, 256, 3), dtype=torch.uint8)
+    theta = torch.eye(2, 3).repeat(BATCH, 1, 1) * 0.8
+    planes = pictures.permute(0, 3, 1, 2).float().contiguous()
+
+    def sampled() -> torch.Tensor:
+        grid = F.affine_grid(theta, [BATCH, 3, 227, 227], align_corners=False)
+        return F.grid_sample(planes, grid, align_corners=False)
+
+    ours = milliseconds(lambda: [resized(picture[10:210, 20:220], 227) for picture in pictures], 10)
+    return {"grid_sample": milliseconds(sampled, 10) / BATCH, "ours": ours / BATCH}
+
+
+def main() -> None:
+    if "--step" in sys.argv:  # memory is kept for good once it is, so each way gets a process of its own
+        if "kept" in sys.argv:
+            keep_memory()
+        print(step())
+        return
+    steps: dict[str, list[float]] = {"given back": [], "kept": []}
+    for _ in range(3):
+        for way, found in steps.items():
+            process = [sys.executable, __file__, "--step", way]
+            found.append(float(subprocess.run(process, capture_output=True, text=True, check=True).stdout))
+    document = {
+        "environment": environment(),
+        "step_ms": {way: statistics.median(found) for way, found in steps.items()},
+        "crop_ms": crops(),
+    }
+    RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()
