@@ -31,6 +31,12 @@ def picture(kind: int, number: int, side: int = 40) -> Image.Image:
     return Image.fromarray(np.clip(colour + 60 * wave[..., None] + noise, 0, 255).astype(np.uint8))
 
 
+@pytest.fixture(scope="session")
+def easy_picture() -> Callable[[int, int], Image.Image]:
+    """Draws a picture of a kind, by number."""
+    return picture
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder with train and test parts of three easy classes, 20 + 6 pictures each."""

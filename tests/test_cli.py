@@ -19,15 +19,13 @@ COMMANDS = ("variants", "summary", "recipes", "datasets", "prepare", "train", "e
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, easy_picture):
     """A finished run of a small network, its data, and a picture."""
-    from conftest import picture
-
     root = tmp_path_factory.mktemp("trained")
     for kind, name in enumerate(("ash", "birch")):
         (root / "photos" / name).mkdir(parents=True)
         for number in range(12):
-            picture(kind, number).save(root / "photos" / name / f"{number}.png")
+            easy_picture(kind, number).save(root / "photos" / name / f"{number}.png")
     package.train(root / "photos", out=root / "run", variant="lenet-5", epochs=2, settings=["batch_size=8"])
     return root
 

@@ -319,8 +319,7 @@ def _line(entry: dict[str, Any]) -> str:
 @command("alexnet doctor")
 def doctor(as_json: bool) -> None:
     """Versions, devices, threads and caches: what to send with a question."""
-    from alexnet.environment import environment
-    from alexnet.pictures.store import cache_folder
+    from alexnet.environment import cache_folder, environment
 
     cache = cache_folder()
     used = sum(file.stat().st_size for file in cache.glob("stores/*/*"))

@@ -1,4 +1,4 @@
-"""What this program runs on: versions, processor, devices, threads."""
+"""What this program runs on: versions, processor, devices, threads, and where it keeps its cache."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import alexnet
+
+
+def cache_folder() -> Path:
+    """Where this program keeps what it can make again: `$XDG_CACHE_HOME/alexnet`, by default `~/.cache/alexnet`."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "alexnet"
 
 
 def devices() -> list[str]:

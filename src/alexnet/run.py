@@ -22,7 +22,7 @@ from alexnet.errors import StorageError, UsageError
 from alexnet.evaluation.evaluate import Evaluation, probabilities
 from alexnet.evaluation.metrics import metrics
 from alexnet.insight import report
-from alexnet.network import architecture
+from alexnet.network import architecture, compiled
 from alexnet.network.architecture import Variant
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
@@ -163,6 +163,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     )
     report.before(folder, config.classes, parts[TRAIN], plan)
     keep_memory()
+    compiled.build()
     network = build(config.variant, size=config.input.size, seed=config.seed).to(device)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
     checkpoints = Checkpoints(folder / "checkpoint", recipe.checkpoint_minutes)

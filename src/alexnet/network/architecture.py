@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,14 +23,15 @@ class Collapse(ValueError):
     """A layer that would have no output."""
 
 
+class Misfit(ValueError):
+    """A layer that cannot take what the one before gives."""
+
+
 def _side(side: int, kernel: int, stride: int, padding: int, ceil: bool) -> int:
     """Windows that fit along one side; `ceil` also counts a last window that overhangs the far edge."""
     room = side + 2 * padding - kernel
     steps = -(-room // stride) if ceil else room // stride
-    # An overhanging window must begin inside the picture: cuda-convnet, Caffe and torch agree on that.
-    if ceil and steps * stride >= side + padding:
-        steps -= 1
-    if room < 0 and not (ceil and side > 0 and steps >= 0):
+    if steps < 0:
         raise Collapse
     return steps + 1
 
@@ -123,8 +125,12 @@ class MaxPool(Layer):
 
     def output(self, shape: Shape) -> Shape:
         channels, height, width = shape
-        rule = (self.kernel, self.stride, 0, self.ceil)
-        return (channels, _side(height, *rule), _side(width, *rule))
+        return (channels, self._side(height), self._side(width))
+
+    def _side(self, side: int) -> int:
+        windows = _side(side, self.kernel, self.stride, 0, self.ceil)
+        # An overhanging window must begin inside the map: cuda-convnet, Caffe and torch agree on that.
+        return windows - 1 if (windows - 1) * self.stride >= side else windows
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,7 @@ class Row:
 def _rows(variant: Variant, size: int) -> Iterator[Row]:
     shape: Shape = (variant.channels, size, size)
     for name, layer in variant.layers:
+        _fits(name, layer, shape)
         try:
             output = layer.output(shape)
         except Collapse:
@@ -246,13 +253,25 @@ def _rows(variant: Variant, size: int) -> Iterator[Row]:
         shape = output
 
 
+def _fits(name: str, layer: Layer, shape: Shape) -> None:
+    """Raise Misfit for a layer of maps that gets a vector, or for maps that do not divide into its groups."""
+    if isinstance(layer, Conv | MaxPool | AdaptivePool | ResponseNorm) and len(shape) != 3:
+        raise Misfit(f"{name} takes maps, not {shape[0]} values")
+    groups = getattr(layer, "groups", getattr(layer, "columns", 1))
+    if shape[0] % groups or (isinstance(layer, Conv) and layer.channels % groups):
+        raise Misfit(f"{name}: {shape[0]} maps do not divide into {groups}")
+
+
 def walk(variant: Variant, size: int | None = None) -> tuple[Row, ...]:
     """Every layer with its shapes and costs for pictures of `size` (default: the variant's own).
 
     Raises UsageError, naming the layer and the smallest size that fits, when the pictures are too small.
     """
+    size = size or variant.size
     try:
-        return tuple(_rows(variant, size or variant.size))
+        return tuple(_rows(variant, size))
+    except Misfit as misfit:
+        raise UsageError(f"{variant.name}: {misfit}") from None
     except Collapse as collapse:
         name, shape = collapse.args
         raise UsageError(
@@ -290,6 +309,37 @@ def from_json(document: dict[str, Any]) -> Variant:
     layers = []
     for entry in document["layers"]:
         values = dict(entry)
-        name, kind = values.pop("name"), values.pop("type")
-        layers.append((name, LAYERS[kind](**values)))
-    return Variant(**{**document, "layers": tuple(layers)})
+        name, kind = values.pop("name"), LAYERS[values.pop("type")]
+        layers.append((name, kind(**_checked(kind, values))))
+    names = [name for name, _ in layers]
+    if not all(isinstance(name, str) and name and "." not in name for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"layer names must be different texts without dots: {names}")
+    rest = {key: value for key, value in document.items() if key != "layers"}
+    variant = Variant(layers=tuple(layers), **_checked(Variant, rest))
+    outputs = [layer.units for _, layer in layers if isinstance(layer, Linear)]
+    if outputs[-1:] != [variant.classes]:
+        raise ValueError(f"the last fully connected layer has {outputs[-1:]} outputs for {variant.classes} classes")
+    return variant
+
+
+def _checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, if each is of its field's type and range: a file may come from anyone. Raises ValueError."""
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if name in hints and not _allowed(name, hints[name], value):
+            raise ValueError(f"{kind.__name__}.{name} cannot be {value!r}")
+    return values
+
+
+def _allowed(name: str, hint: Any, value: Any) -> bool:
+    if hint is bool or hint is str:
+        return type(value) is hint
+    if hint is int:
+        return type(value) is int and (0 if name == "padding" else 1) <= value <= 2**20
+    options = typing.get_args(hint)
+    if value is None:
+        return type(None) in options
+    if isinstance(value, str):
+        return any(value in typing.get_args(option) for option in options)
+    number = type(value) in (int, float) and math.isfinite(value)
+    return number and value >= 0 and (name != "p" or value < 1)

@@ -7,28 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet.network.architecture import Input
+from alexnet.network.response_norm import response_norm
 
 # ITU-R BT.601, which Pillow's conversion to "L" uses too.
 LUMA = (0.299, 0.587, 0.114)
-
-
-def response_norm(x: Tensor, size: int, alpha: float, beta: float, k: float, columns: int = 1) -> Tensor:
-    """b = x / (k + alpha * S)^beta, S the sum of x^2 over `size` neighbouring maps of the same column.
-
-    x: float [N, C, H, W]; the result has its shape, dtype and memory layout. Sums in float32 at least. A sum of
-    shifted slices: one pass a neighbour, where torch's LocalResponseNorm pools over a copy of the whole tensor.
-    """
-    maps = x.shape[1] // columns
-    wide = x if x.dtype == torch.float64 else x.float()
-    columnwise = wide.unflatten(1, (columns, maps))
-    squares = columnwise.square()
-    total = squares.clone()
-    for shift in range(1, min(size // 2, maps - 1) + 1):
-        total[:, :, shift:] += squares[:, :, :-shift]
-        total[:, :, :-shift] += squares[:, :, shift:]
-    scale = (alpha * total + k).flatten(1, 2)
-    result: Tensor = wide * scale.pow(-beta)
-    return result.to(x.dtype)
 
 
 class ResponseNorm(nn.Module):

@@ -12,9 +12,10 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 PNG = b"\x89PNG\r\n\x1a\n"
 BITS, PHOTOMETRIC, ZERO_IS_WHITE = 258, 262, 0  # of a TIFF file
+SCALED_PIXELS = 2**23  # of a picture scaled as a whole before its centre is cut out
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: white, as on paper and on most web pages
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
@@ -75,7 +77,7 @@ def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
             # Loaded before anything else is asked of it: a damaged PNG raises on the first load alone, and reading
             # its metadata counts as one.
             picture.load()
-            return _rgb(_upright(picture))
+            return _rgb(_upright(picture), getattr(picture, "tag_v2", {}))
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -116,22 +118,21 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _from_wide(picture)
+        return _from_wide(picture, tags)
     if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
         return Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
     return picture.convert("RGB")
 
 
-def _from_wide(picture: Image.Image) -> Image.Image:
-    """Grey values of more than 8 bits: 0..65535, or 0..1 if they are fractions."""
+def _from_wide(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
+    """Grey values of more than 8 bits: 0..65535, or 0..1 if they are fractions; `tags` are those of a TIFF file."""
     values = np.asarray(picture).astype(np.float64)
     top = 1.0 if picture.mode == "F" else 65535.0
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
         raise PictureError(f"grey values outside 0..{top:g}")
-    tags = getattr(picture, "tag_v2", {})
     if tags.get(BITS, (16,))[0] not in (16, 32):
         raise PictureError(f"{tags[BITS][0]} bits a value; 8, 16 and 32 are known")
     if tags.get(PHOTOMETRIC) == ZERO_IS_WHITE:
@@ -151,17 +152,17 @@ def fit(picture: Image.Image, side: int, resize: Literal["crop", "squash", "pad"
     if resize == "squash":
         return _array(picture, (side, side))
     if resize == "crop":
-        picture = _shortened(picture)
+        picture = _shortened(picture, side)
     width, height = picture.size
     reference = (min if resize == "crop" else max)(width, height)
     array = _array(picture, (max(1, side * width // reference), max(1, side * height // reference)))
     return _centre(array, side) if resize == "crop" else _pad(array, side)
 
 
-def _shortened(picture: Image.Image) -> Image.Image:
-    """The middle of a very long picture, so that scaling it up for its centre takes no more memory than others."""
+def _shortened(picture: Image.Image, side: int) -> Image.Image:
+    """The middle of a picture so long that scaling it as a whole for its centre would fill the memory."""
     width, height = picture.size
-    if max(width, height) <= 8 * min(width, height):
+    if side * side * max(width, height) <= SCALED_PIXELS * min(width, height):
         return picture
     half = 2 * min(width, height)
     box = (max(0, width // 2 - half), max(0, height // 2 - half), width // 2 + half, height // 2 + half)

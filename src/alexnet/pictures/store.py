@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from alexnet.environment import cache_folder
 from alexnet.errors import PictureError, StorageError, UsageError
 from alexnet.pictures import datasets
 from alexnet.pictures.datasets import Read, Samples, Source
@@ -226,12 +227,6 @@ class Stored:
 
 
 # ------------------------------------------------------------------------------------------------------------ making
-
-
-def cache_folder() -> Path:
-    """Where this program keeps what it can make again: `$XDG_CACHE_HOME/alexnet`, by default `~/.cache/alexnet`."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "alexnet"
 
 
 def _prepare(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.errors import WeightsError
+from alexnet.errors import UsageError, WeightsError
 from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import views
 from alexnet.pictures.decode import Pixels, decode, fit, read
@@ -121,7 +121,10 @@ def assemble(path: Path, description: Description, tensors: dict[str, Tensor], d
     from alexnet.network.model import skeleton
 
     mean_picture = tensors.pop(files.MEAN_PICTURE, None)
-    network = skeleton(description.variant, description.input.size)
+    try:
+        network = skeleton(description.variant, description.input.size)
+    except UsageError as error:
+        raise WeightsError(f"{path}: {error}") from None
     _compare(path, {name: tuple(t.shape) for name, t in network.state_dict().items()}, tensors)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
