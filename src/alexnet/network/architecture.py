@@ -6,7 +6,9 @@ maps and (features,) for vectors, without the batch.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import math
 import typing
 from collections.abc import Iterator
@@ -282,13 +284,11 @@ def walk(variant: Variant, size: int | None = None) -> tuple[Row, ...]:
 
 def smallest_size(variant: Variant) -> int:
     """Side of the smallest picture that leaves every layer an output."""
-    for size in range(1, variant.size):
-        try:
+    for size in itertools.count(1):
+        with contextlib.suppress(Collapse):
             list(_rows(variant, size))
-        except Collapse:
-            continue
-        return size
-    return variant.size
+            return size
+    raise AssertionError("some size always fits: maps never shrink when pictures grow")
 
 
 def with_dropout(variant: Variant, p: float) -> Variant:
@@ -342,4 +342,4 @@ def _allowed(name: str, hint: Any, value: Any) -> bool:
     if isinstance(value, str):
         return any(value in typing.get_args(option) for option in options)
     number = type(value) in (int, float) and math.isfinite(value)
-    return number and value >= 0 and (name != "p" or value < 1)
+    return number and (value >= 0 or name == "bias") and (value < 1 or name != "p")
