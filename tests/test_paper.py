@@ -249,6 +249,15 @@ def test_the_network_is_two_halves_that_meet_at_layer_3_and_when_fully_connected
 
 
 @torch.no_grad()
+def test_the_network_as_it_is_used_computes_the_same(network: nn.Sequential) -> None:
+    """float32 and channels-last, where another implementation of the normalisation may run."""
+    x = pictures(227)
+    exact, used = network(x), build("krizhevsky-2012", seed=3).eval()(x.float().to(memory_format=torch.channels_last))
+    assert used.dtype == torch.float32
+    assert (used.double() - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
+@torch.no_grad()
 def test_the_halves_would_notice_a_window_that_crosses(network: nn.Sequential) -> None:
     """The other reading of section 3.3 gives other logits, so the test above tells them apart."""
     x, crossing = pictures(227), network(pictures(227))

@@ -316,6 +316,21 @@ def _line(entry: dict[str, Any]) -> str:
     return f"{entry['path']}: " + ", ".join(f"{t['label']} {percent(t['probability'])}" for t in entry["top"])
 
 
+@command("alexnet bench train")
+@click.argument("what", type=click.Choice(["train"]))
+@click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Pictures of a step.")
+@click.option("--turns", type=click.IntRange(1), default=5, show_default=True, help="How often each way is measured.")
+def bench(what: str, variant: str, batch: int, turns: int, as_json: bool) -> None:
+    """Measure speed here, the stock way beside ours. Wants a quiet machine."""
+    from alexnet.experiments.bench import bench_train
+
+    found = bench_train(variant, batch, turns)
+    text = f"{found['what']}: {found['ours']:.1f} {found['unit']}, stock {found['stock']:.1f}, {found['ratio']:.2f} x; "
+    text += f"{found['share']:.0%} of the limit ({found['limit']:.0f}), normalisation {found['normalisation']:.1%}"
+    emit(found, as_json, text)
+
+
 @command("alexnet doctor")
 def doctor(as_json: bool) -> None:
     """Versions, devices, threads and caches: what to send with a question."""

@@ -32,7 +32,7 @@ from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes
-from alexnet.training.checkpoint import Checkpoints, State, Sums
+from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
     Parts,
@@ -45,7 +45,7 @@ from alexnet.training.config import (
     variant_of,
 )
 from alexnet.training.folder import own
-from alexnet.training.journal import Journal, Signals, write_json, write_text
+from alexnet.training.journal import Journal, Signals, tell, write_json, write_text
 from alexnet.training.keeper import Keeper, best_row, link, validation
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipes import EXECUTION, Recipe
@@ -122,16 +122,17 @@ def _announce(config: Config, folder: Path) -> None:
     for name, counts in config.counts.items():
         shown = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:12])
         more = f", … ({len(counts)} classes)" if len(counts) > 12 else ""
-        say(f"{name}: {sum(counts.values()):,} pictures: {shown}{more}")
+        tell(folder, f"{name}: {sum(counts.values()):,} pictures: {shown}{more}")
     rows = architecture.walk(config.variant, config.input.size)
     weights = 4 * sum(row.parameters + row.statistics for row in rows)
     copies = {"sgd": 2, "adamw": 3}[config.recipe.update]
-    need = 2 * weights + 2 * copies * weights
+    need = 3 * weights + (KEEP + 1) * copies * weights  # one of each is being written while the others stand
     arithmetic = "bfloat16" if config.bfloat16 else "float32"
     side = config.input.size
-    say(
+    tell(
+        folder,
         f"{config.variant.name} ({weights // 4:,} values) at {side} x {side}, recipe {config.recipe.name}, "
-        f"{config.recipe.epochs} epochs, {arithmetic}; takes up to {need / 1e9:.1f} GB of disk in {folder}"
+        f"{config.recipe.epochs} epochs, {arithmetic}; takes up to {need / 1e9:.1f} GB of disk in {folder}",
     )
     free = shutil.disk_usage(folder).free
     if free < need:
@@ -168,7 +169,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
     checkpoints = Checkpoints(folder / "checkpoint", recipe.checkpoint_minutes)
     if checkpoints.load(state):
-        say(f"going on at step {state.step} of {plan.steps}")
+        tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(VALIDATION), mean)
     journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs)
     with Signals().listen() as signals:
@@ -205,7 +206,8 @@ def _conclude(folder: Path, config: Config, parts: Parts, state: State) -> dict[
     report.after(folder, found, state.history, config.to_json())
     result = _result(folder, config, state, scores if name == TEST else None)
     write_json(folder / "result.json", result)
-    say(f"{name} top-1 {scores['top1']:.2%} of {scores['images']:,} pictures; the report: {folder / 'report.html'}")
+    reported = f"the report: {folder / 'report.html'}"
+    tell(folder, f"{name} top-1 {scores['top1']:.2%} of {scores['images']:,} pictures; {reported}")
     return result
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet.network.architecture import Input
-from alexnet.network.layers import CeilConv2d, Pixels, ResponseNorm, response_norm
+from alexnet.network.layers import CeilConv2d, Pixels, ResponseNorm
+from alexnet.network.response_norm import response_norm
 
 PAPER = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
 

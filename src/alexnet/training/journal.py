@@ -105,8 +105,9 @@ class Journal:
         state.sums = Sums.zero(state.sums.totals.device)
         self.write(state.history)
         checked = f"  validation loss {row['valid_loss']:.3f} top-1 {row['valid_top1']:.2%}" if valid else ""
-        self.say(
-            f"epoch {row['epoch']}/{self.epochs}  loss {loss:.3f} top-1 {top1:.1%}{checked}  {row['seconds']:.0f} s"
+        tell(
+            self.folder,
+            f"epoch {row['epoch']}/{self.epochs}  loss {loss:.3f} top-1 {top1:.1%}{checked}  {row['seconds']:.0f} s",
         )
         self.spoken = time.monotonic()
 
@@ -118,17 +119,18 @@ class Journal:
         table.writerows(history)
         write_text(self.folder / "history.csv", text.getvalue())
 
-    def say(self, line: str) -> None:
-        """One line to the log and to the person."""
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(f"{line}\n")
-        end = "\033[K\n" if sys.stderr.isatty() else "\n"
-        print(line, end=end, file=sys.stderr, flush=True)
-
     def show(self, line: str) -> None:
         """A line of passing interest: overwritten on a terminal, not in the log."""
         end = "\033[K\r" if sys.stderr.isatty() else "\n"
         print(line, end=end, file=sys.stderr, flush=True)
+
+
+def tell(folder: Path, line: str) -> None:
+    """One line to the log of a run and to the person."""
+    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+        log.write(f"{line}\n")
+    end = "\033[K\n" if sys.stderr.isatty() else "\n"
+    print(line, end=end, file=sys.stderr, flush=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -73,23 +73,14 @@ def train(
     `validate` is called after each epoch, keeps what it wants of the network and returns its metrics. Raises
     DivergedError, Interrupted (after a checkpoint) and StorageError.
     """
-    recipe, network, optimizer = plan.recipe, state.network, state.optimizer
-    network.train()
+    recipe = plan.recipe
+    state.network.train()
     journal.begin(state)
     for batch in batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers):
         learning_rate = rate(recipe, batch.step, plan.steps, state.history)
-        set_rate(optimizer, learning_rate)
+        set_rate(state.optimizer, learning_rate)
         torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
-        views, labels = plan.tensors(batch)
-        with plan.arithmetic():
-            logits = network(plan.pixels(views)).float()
-        loss = F.cross_entropy(logits, labels, plan.class_weights, label_smoothing=recipe.label_smoothing)
-        loss.backward()
-        state.sums.add(batch.step, loss, logits, labels)
-        optimizer.found_inf = state.sums.found_inf  # type: ignore[attr-defined]
-        optimizer.step()
-        optimizer.zero_grad()
-        state.step += 1
+        update(state, plan, *plan.tensors(batch))
         journal.tick(state, learning_rate)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
             with journal.pause():
@@ -103,6 +94,19 @@ def train(
                 checkpoints.save(state)
             signals.check(journal.folder)
     journal.clock(state)
+
+
+def update(state: State, plan: Plan, views: Tensor, labels: Tensor) -> None:
+    """One step: forward, loss, backward, new weights, unless a loss was not finite. Nothing waits for the device."""
+    with plan.arithmetic():
+        logits = state.network(plan.pixels(views)).float()
+    loss = F.cross_entropy(logits, labels, plan.class_weights, label_smoothing=plan.recipe.label_smoothing)
+    loss.backward()
+    state.sums.add(state.step, loss, logits, labels)
+    state.optimizer.found_inf = state.sums.found_inf  # type: ignore[attr-defined]
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    state.step += 1
 
 
 def single(cells: NDArray[np.float64]) -> Tensor:

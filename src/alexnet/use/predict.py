@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import glob
+import http.client
 import io
 import json
 import os
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -56,10 +57,19 @@ def contents(text: str) -> bytes:
     try:
         request = urllib.request.Request(text, headers={"User-Agent": "alexnet"})
         with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
-            data: bytes = response.read(LIMITS.bytes + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+            return _received(response)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise NetworkError(f"cannot be fetched: {getattr(error, 'reason', error)}") from None
-    return data
+
+
+def _received(response: IO[bytes]) -> bytes:
+    """The whole body, or one byte more than is allowed; a sender that is too slow is not waited for."""
+    data, deadline = bytearray(), time.monotonic() + URL_SECONDS
+    while len(data) <= LIMITS.bytes and (chunk := response.read1(2**16)):  # type: ignore[attr-defined]
+        data += chunk
+        if time.monotonic() > deadline:
+            raise NetworkError(f"cannot be fetched: not complete after {URL_SECONDS:.0f} s")
+    return bytes(data)
 
 
 def predict(model: TorchModel, inputs: Sequence[str], top: int = 5, views: int = 1) -> list[dict[str, Any]]:
