@@ -86,6 +86,31 @@ def test_mistakes_are_answered_in_one_line(alexnet, arguments, code, message):
     assert outcome.out == "" and "Traceback" not in outcome.err
 
 
+def test_the_bare_command_shows_its_help(alexnet):
+    outcome = alexnet()
+    assert outcome.code == 2 and len((outcome.out + outcome.err).splitlines()) > 10
+
+
+def test_devices_that_are_not_here(alexnet):
+    outcome = alexnet("train", "patterns", "--set", "device=mps")
+    assert outcome.code == 2 and "mps" in outcome.err and len(outcome.err.splitlines()) == 1
+
+
+def test_names_in_no_encoding(alexnet, tmp_path, easy_picture):
+    """A class and a file whose names are not UTF-8, and one that a plot would take for a formula."""
+    for name in (b"caf\xe9", b"$x_1$ and $y$"):
+        folder = tmp_path / "photos" / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        for number in range(4):
+            easy_picture(0, number).save(folder / os.fsdecode(b"%d\xff.png" % number))
+    run = alexnet(
+        "train", tmp_path / "photos", "--variant", "lenet-5", "--epochs", 1, "--out", tmp_path / "r", "--json"
+    )
+    assert run.code == 0, run.err
+    assert alexnet("evaluate", tmp_path / "r", tmp_path / "photos").code == 0
+    assert alexnet("predict", tmp_path / "photos", "--model", tmp_path / "r").code == 0
+
+
 DATA_MISTAKES = {
     "empty folder": lambda root: root.mkdir(),
     "one class": lambda root: [(root / "only").mkdir(parents=True), (root / "only" / "1.png").write_bytes(b"x")],

@@ -92,11 +92,18 @@ def test_one_seed_one_result_in_any_folder_with_any_number_of_threads(photos, tm
     assert model_bytes(tmp_path / "a") != model_bytes(tmp_path / "d")
 
 
+WAYS = {
+    "fast": ("fast", []),
+    "the paper's, its rate falling at every epoch": ("krizhevsky-2012", ["stall=1", "learning_rate=0.0001"]),
+    "momentum under a rate that always changes": ("krizhevsky-2012", ["schedule=one-cycle"]),
+}
+
+
 @pytest.mark.parametrize("stop", [1, 4, 5, 10])
-@pytest.mark.parametrize("recipe", ["fast", "krizhevsky-2012"])
-def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monkeypatch, stop, recipe):
+@pytest.mark.parametrize(("recipe", "settings"), WAYS.values(), ids=WAYS.keys())
+def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monkeypatch, stop, recipe, settings):
     """54 pictures in batches of 16: 4 steps an epoch or 3; the stops lie at and between the ends of epochs."""
-    asked = {**SMALL, "recipe": recipe}
+    asked = {**SMALL, "recipe": recipe, "settings": ["batch_size=16", *settings]}
     alexnet.train(photos, out=tmp_path / "whole", **asked)
     save, due = Checkpoints.save, Checkpoints.due
 
@@ -192,6 +199,48 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_no_update_follows(photos, t
     assert max(seen) == 7 and all(torch.equal(value, seen[7][name]) for name, value in seen[5].items())
 
 
+def test_a_network_that_diverged_is_not_kept_as_the_best(photos, tmp_path, monkeypatch):
+    """Probabilities that are all NaN must not rank the true class first."""
+    tensors = Plan.tensors
+
+    def poisoned(self, batch):
+        views, labels = tensors(self, batch)
+        return views * (float("nan") if batch.step == 2 else 1), labels
+
+    monkeypatch.setattr(Plan, "tensors", poisoned)
+    with pytest.raises(DivergedError, match="step 2 "):
+        alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_what_fails_before_it_begins_leaves_the_folder_as_it_was(photos, tmp_path):
+    bad = photos / "train" / "ash" / "05.png"
+    content = bad.read_bytes()
+    bad.write_bytes(b"<html>")
+    with pytest.raises(PictureError):
+        alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+    bad.write_bytes(content)
+    alexnet.train(photos, out=tmp_path / "run", **SMALL)
+    before = model_bytes(tmp_path / "run")
+    with pytest.raises(UsageError, match="no such file"):
+        alexnet.train(tmp_path / "nowhere", out=tmp_path / "run", force=True, **SMALL)
+    assert model_bytes(tmp_path / "run") == before
+
+
+def test_fewer_pictures_than_a_batch(photos, tmp_path):
+    result = alexnet.train(photos, out=tmp_path / "run", variant="lenet-5", epochs=3, settings=["batch_size=500"])
+    assert result["epochs"] == 3 and [row["epoch"] for row in history(tmp_path / "run")] == ["1", "2", "3"]
+
+
+def test_a_validation_set_of_its_own(photos, tmp_path):
+    other = tmp_path / "other"
+    subprocess.run(["cp", "-r", photos / "test", other], check=True)
+    alexnet.train(photos, out=tmp_path / "run", valid=other, **SMALL)
+    counts = read_config(tmp_path / "run").counts
+    assert {name: sum(part.values()) for name, part in counts.items()} == {"train": 60, "validation": 18, "test": 18}
+
+
 def test_early_stopping(photos, tmp_path):
     stopping = ["batch_size=16", "stop_on=train_loss", "patience=1", "learning_rate=0"]
     result = alexnet.train(
@@ -222,6 +271,8 @@ def test_unreadable_pictures_refuse_the_run_unless_left_out(photos, tmp_path):
     (tmp_path / "bad.txt").write_text("train/ash/05.png\n")
     result = alexnet.train(photos, out=tmp_path / "b", skip_list=tmp_path / "bad.txt", **SMALL)
     assert result["epochs"] == 3
+    assert alexnet.evaluate(tmp_path / "b", photos).scores["images"] == 18
+    assert alexnet.evaluate(tmp_path / "b", photos, split="train").scores["images"] == 53
 
 
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(photos, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import os
 import sys
@@ -184,11 +185,12 @@ def datasets_command(context: click.Context, as_json: bool) -> None:
 
 
 @datasets_command.command("show", epilog="Example: alexnet datasets show photos/ --out samples.png")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write (.png).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
-def datasets_show(data: str, out: Path, seed: int, force: bool) -> None:
+def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -> None:
     """Draw random pictures of each class of DATA."""
     from alexnet.evaluation.evaluate import default_split
     from alexnet.insight.report import samples
@@ -198,7 +200,7 @@ def datasets_show(data: str, out: Path, seed: int, force: bool) -> None:
     store = open_store(data)
     part = store.parts.get("train", store[default_split(store, {})])
     samples(part, store.classes, seed, out)
-    click.echo(f"drawn to {out}")
+    emit({"path": str(out)}, as_json, f"drawn to {out}")
 
 
 @command("alexnet prepare photos/ --out photos-256")
@@ -263,12 +265,17 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="[default: test, else validation]")
 @click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json, confusion.png, mistakes.csv.")
-def evaluate(models: tuple[str, ...], split: str | None, views: str, out: Path | None, as_json: bool) -> None:
+@click.option("--force", is_flag=True, help="Overwrite what is in that folder.")
+def evaluate(
+    models: tuple[str, ...], split: str | None, views: str, out: Path | None, force: bool, as_json: bool
+) -> None:
     """Accuracy of a model, or of several averaged, on DATA."""
     from alexnet.evaluation.evaluate import evaluate as run
 
     if len(models) < 2:
         raise UsageError("evaluate takes MODEL... DATA: give at least a model and the data")
+    if out and out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
+        raise UsageError(f"{out} exists; choose another --out, or overwrite it with --force")
     found = run(models[:-1], models[-1], split=split, views=int(views))
     if out:
         from alexnet.insight.report import evaluation
@@ -334,11 +341,19 @@ def bench(what: str, variant: str, batch: int, turns: int, as_json: bool) -> Non
 @command("alexnet doctor")
 def doctor(as_json: bool) -> None:
     """Versions, devices, threads and caches: what to send with a question."""
+    from importlib.util import find_spec
+
     from alexnet.environment import cache_folder, environment
+    from alexnet.network import compiled
 
     cache = cache_folder()
     used = sum(file.stat().st_size for file in cache.glob("stores/*/*"))
-    document = environment() | {"cache": str(cache), "cache_bytes": used}
+    document = environment() | {
+        "kernel": "C" if compiled.kernel() else "torch, until training builds the one in C",
+        "extras": {"data": find_spec("pyarrow") is not None},
+        "cache": str(cache),
+        "cache_bytes": used,
+    }
     rows = [(key, json.dumps(value) if isinstance(value, dict | list) else value) for key, value in document.items()]
     emit(document, as_json, columns(rows))
 
@@ -348,9 +363,15 @@ def doctor(as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The program: runs a command and turns what goes wrong into one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding does not
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         result = cli.main(arguments, prog_name="alexnet", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code, getattr(error, "ctx", None))
     except AlexNetError as error:

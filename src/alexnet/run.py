@@ -44,7 +44,7 @@ from alexnet.training.config import (
     skip_lines,
     variant_of,
 )
-from alexnet.training.folder import own
+from alexnet.training.folder import clear, own
 from alexnet.training.journal import Journal, Signals, tell, write_json, write_text
 from alexnet.training.keeper import Keeper, best_row, link, validation
 from alexnet.training.optimizer import make_optimizer
@@ -85,10 +85,11 @@ def train(
     folder = Path(out) if out is not None else _default_folder(data, asked.name)
     with own(folder, force):
         config, parts = resolve(data, valid, skip_lines(skip_list), seed, asked, draft)
+        clear(folder)
         _announce(config, folder)
-        write_json(folder / "config.json", config.to_json())
         write_json(folder / "environment.json", environment())
         write_split(folder / "split.csv", config.classes, parts)
+        write_json(folder / "config.json", config.to_json())  # last: from here on the run can be resumed
         return _carry_out(folder, config, parts)
 
 
@@ -102,6 +103,7 @@ def _resume(folder: Path, settings: Sequence[str]) -> dict[str, Any]:
     with own(folder, force=False, existing=True):
         if (folder / "result.json").is_file():
             say(f"{folder}: the run is complete")
+            Checkpoints(folder / "checkpoint").clear()
             return dict(json.loads((folder / "result.json").read_text("utf-8")))
         torch.set_num_threads(config.threads)
         found, parts = resolve(config.data, config.valid, config.skip_list, config.seed, recipe, config.variant)
@@ -176,7 +178,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
         try:
             train_loop(state, plan, parts[TRAIN], keeper.validate, journal, checkpoints, signals)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU there is no class of its own
-            if "memory" not in str(error):
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             raise memory.out_of_memory(config.variant, plan.size, config.input.stored, recipe, device) from None
     keeper.finish(state)

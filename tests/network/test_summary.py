@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -140,6 +141,14 @@ def test_activation_stands_beside_the_layer_that_feeds_it(name: str, kind: str, 
     for layer in summary(variant(name))["layers"]:
         weighted = layer["name"].startswith(("conv", "fc"))
         assert layer["activation"] == (kind if weighted and layer["name"] != last else None), layer["name"]
+
+
+def test_a_layer_without_a_non_linearity_does_not_borrow_the_next_ones() -> None:
+    parent = variant("krizhevsky-2012")
+    linear = replace(parent, layers=tuple((n, x) for n, x in parent.layers if n not in ("relu3", "relu6")))
+    found = {layer["name"]: layer["activation"] for layer in summary(linear)["layers"]}
+    names = ("conv2", "conv3", "conv4", "fc6", "fc7", "fc8")
+    assert [found[name] for name in names] == ["relu", None, "relu", None, "relu", None]
 
 
 # -------------------------------------------------------------------------------------------------------------- explain

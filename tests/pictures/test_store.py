@@ -221,11 +221,14 @@ def test_the_least_recently_used_stores_are_dropped(
     assert len(open_store(data, 9)["train"]) == 5, "it is made again when wanted"
 
 
-def test_a_store_larger_than_the_cap_is_still_made(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_larger_than_the_cap_is_refused_and_drops_nothing(
+    data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = open_store(data, 8)
     monkeypatch.setattr(store_module, "CACHE_BYTES", 1000)
-    second = open_store(data, 9)
-    assert stores(cache) == [second.folder] and second.folder != first.folder
+    with pytest.raises(UsageError, match="prepare --out"):
+        open_store(data, 9)
+    assert stores(cache) == [first.folder]
 
 
 RACE = """

@@ -67,10 +67,12 @@ def evaluate(
     classes = loaded[0].classes
     if any(model.classes != classes for model in loaded):
         raise UsageError(f"{names[0]} and the others differ in their classes; only models of the same can be averaged")
-    stores = [open_store(data, model.input.stored, model.input.resize) for model in loaded]
+    run = run_of(Path(names[0]), data)
+    left = {"leave_out": run["skip_list"], "unreadable": run["recipe"]["unreadable"]} if run else {}
+    stores = [open_store(data, model.input.stored, model.input.resize, **left) for model in loaded]
     if stores[0].resize != loaded[0].input.resize:
         raise UsageError(f"{data}: prepared with {stores[0].resize}, but the model wants {loaded[0].input.resize}")
-    own = run_split(Path(names[0]), stores[0])
+    own = run_split(Path(names[0])) if run and run["digest"] == stores[0].digest else {}
     chosen = split or default_split(stores[0], own)
     parts = [relabelled(choose(store, own, chosen, data), store.classes, classes, str(data)) for store in stores]
     started = time.monotonic()
@@ -90,15 +92,22 @@ class Evaluation:
     classes: tuple[str, ...]
 
 
-def run_split(run: Path, store: Store) -> dict[str, str]:
-    """Path → split as a run recorded it, if `store` is the data that it was trained on; else nothing."""
-    table, config = run / "split.csv", run / "config.json"
-    if not (table.is_file() and config.is_file()):
+def run_of(folder: Path, data: PathLike) -> dict[str, Any] | None:
+    """The configuration of the run in a folder, if it was trained on DATA."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):  # a model file, or no run
+        return None
+    return config if config.get("data") in (str(data), str(Path(data).resolve())) else None
+
+
+def run_split(run: Path) -> dict[str, str]:
+    """Path → split as a run recorded it."""
+    try:
+        with (run / "split.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            return {row["path"]: row["split"] for row in csv.DictReader(stream)}
+    except OSError:
         return {}
-    if json.loads(config.read_text("utf-8")).get("digest") != store.digest:
-        return {}
-    with table.open(newline="", encoding="utf-8") as stream:
-        return {row["path"]: row["split"] for row in csv.DictReader(stream)}
 
 
 def default_split(store: Store, own: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ def ranks(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
     as `argsort` would list them."""
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1])[None] < labels[:, None]
-    before: NDArray[np.bool_] = (probabilities > own) | ((probabilities == own) & earlier)
+    before: NDArray[np.bool_] = ~(probabilities <= own) | ((probabilities == own) & earlier)  # NaN comes first
     return np.asarray(before.sum(axis=1))
 
 

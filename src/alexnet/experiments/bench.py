@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from alexnet.errors import UsageError
 from alexnet.network.summary import summary
 from alexnet.network.variants import variant as named
 from alexnet.progress import say
@@ -27,6 +28,8 @@ def bench_train(variant: str = "krizhevsky-2012", batch: int = 128, turns: int =
     The limit is the matrix product in bfloat16 of this machine, measured; a picture costs two operations for each
     multiply-add, three times over, less the gradient of the first layer's input, which nobody needs.
     """
+    if named(variant).channels != 3:
+        raise UsageError(f"{variant} takes grey pictures; bench train measures networks for colour ones")
     found = _in_turn(("ours", "stock"), ["train", variant, str(batch)], turns)
     flops = _training_flops(variant)
     peak = float(_process(["peak"])["flops"])

@@ -27,8 +27,9 @@ def write(figure: Figure, path: Path) -> None:
 
 
 def shorten(text: str, length: int = 18) -> str:
-    """A name that fits under a picture."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """A name that fits under a picture, with nothing in it that the plotting library would take for a formula."""
+    short = text if len(text) <= length else f"{text[: length - 1]}…"
+    return short.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], title: str, path: Path) -> None:

@@ -259,6 +259,8 @@ def _fits(name: str, layer: Layer, shape: Shape) -> None:
     """Raise Misfit for a layer of maps that gets a vector, or for maps that do not divide into its groups."""
     if isinstance(layer, Conv | MaxPool | AdaptivePool | ResponseNorm) and len(shape) != 3:
         raise Misfit(f"{name} takes maps, not {shape[0]} values")
+    if isinstance(layer, ResponseNorm) and layer.size % 2 == 0:
+        raise Misfit(f"{name}: a window of {layer.size} maps has no middle")
     groups = getattr(layer, "groups", getattr(layer, "columns", 1))
     if shape[0] % groups or (isinstance(layer, Conv) and layer.channels % groups):
         raise Misfit(f"{name}: {shape[0]} maps do not divide into {groups}")
@@ -310,19 +312,19 @@ def from_json(document: dict[str, Any]) -> Variant:
     for entry in document["layers"]:
         values = dict(entry)
         name, kind = values.pop("name"), LAYERS[values.pop("type")]
-        layers.append((name, kind(**_checked(kind, values))))
+        layers.append((name, kind(**checked(kind, values))))
     names = [name for name, _ in layers]
     if not all(isinstance(name, str) and name and "." not in name for name in names) or len(set(names)) < len(names):
         raise ValueError(f"layer names must be different texts without dots: {names}")
     rest = {key: value for key, value in document.items() if key != "layers"}
-    variant = Variant(layers=tuple(layers), **_checked(Variant, rest))
+    variant = Variant(layers=tuple(layers), **checked(Variant, rest))
     outputs = [layer.units for _, layer in layers if isinstance(layer, Linear)]
     if outputs[-1:] != [variant.classes]:
         raise ValueError(f"the last fully connected layer has {outputs[-1:]} outputs for {variant.classes} classes")
     return variant
 
 
-def _checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+def checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
     """The values, if each is of its field's type and range: a file may come from anyone. Raises ValueError."""
     hints = typing.get_type_hints(kind)
     for name, value in values.items():
@@ -340,6 +342,6 @@ def _allowed(name: str, hint: Any, value: Any) -> bool:
     if value is None:
         return type(None) in options
     if isinstance(value, str):
-        return any(value in typing.get_args(option) for option in options)
+        return value in options or any(value in typing.get_args(option) for option in options)
     number = type(value) in (int, float) and math.isfinite(value)
     return number and (value >= 0 or name == "bias") and (value < 1 or name != "p")

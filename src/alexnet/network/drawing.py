@@ -28,8 +28,13 @@ def draw(variant: Variant, size: int | None, path: Path, dpi: int) -> None:
         left = _box(axis, left, shape, caption, rows[0].input[1], number % 2 == 1)
     axis.set(xlim=(-0.5, left), ylim=(-2.2, 4.2), aspect="equal")
     axis.set_axis_off()
-    axis.set_title(f"{variant.name}: {variant.title}, {sum(row.parameters for row in rows):,} parameters", fontsize=12)
-    figure.savefig(path, dpi=dpi, bbox_inches="tight")
+    axis.set_title(
+        f"{variant.name}: {variant.title}, {sum(row.parameters + row.statistics for row in rows):,} parameters",
+        fontsize=12,
+    )
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    figure.savefig(partial, dpi=dpi, bbox_inches="tight")
+    partial.replace(path)
 
 
 def _changes(row: Row) -> bool:

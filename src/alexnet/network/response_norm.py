@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from alexnet.network.compiled import Shape, kernel
 
@@ -48,6 +49,7 @@ class _ResponseNorm(torch.autograd.Function):
         return _compiled("forward", norm, x) if _fits(x, norm) else _forward(x, norm)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (x,), (gradient,) = ctx.saved_tensors, gradients
         if _fits(x, ctx.norm):

@@ -30,9 +30,9 @@ from alexnet.pictures.decode import LIMITS, decode, read
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 PARTS = {
-    TRAIN: re.compile(r"train(ing)?([-_ ]?(set|data|images?))?", re.IGNORECASE),
-    VALIDATION: re.compile(r"val(id(ation)?)?([-_ ]?(set|data|images?))?", re.IGNORECASE),
-    TEST: re.compile(r"test(ing)?([-_ ]?(set|data|images?))?", re.IGNORECASE),
+    TRAIN: re.compile(r"train(ing)?([-_ ]?(set|data|images?|\d+))?", re.IGNORECASE),
+    VALIDATION: re.compile(r"val(id(ation)?)?([-_ ]?(set|data|images?|\d+))?", re.IGNORECASE),
+    TEST: re.compile(r"test(ing)?([-_ ]?(set|data|images?|\d+))?", re.IGNORECASE),
 }
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .pbm .pgm .ppm .pnm .avif".split()
@@ -79,11 +79,11 @@ def arrange(paths: Iterable[str], what: str) -> Samples:
     Raises UsageError where there are no pictures, no class folders, or fewer than two classes.
     """
     files = [PurePosixPath(path) for path in sorted(paths)]
-    pictures = [path for path in files if _is_picture(path)]
-    strays = tuple(str(path) for path in files if not _is_picture(path) and not _is_hidden(path))
+    pictures = [path for path in files if is_picture(path)]
+    strays = tuple(str(path) for path in files if not is_picture(path) and not _is_hidden(path))
     if not pictures:
         raise UsageError(f"{what}: no pictures found; expected folders of pictures, one folder a class")
-    labelled = list(_label(pictures))
+    labelled = list(_label(pictures, what))
     names = sorted({label for _, label, _ in labelled})
     if "" in names:
         example = next(str(path) for _, label, path in labelled if not label)
@@ -107,15 +107,21 @@ def _is_hidden(path: PurePosixPath) -> bool:
     return any(piece.startswith((".", "__MACOSX")) for piece in path.parts)
 
 
-def _is_picture(path: PurePosixPath) -> bool:
+def is_picture(path: PurePosixPath) -> bool:
+    """Whether a name is that of a picture, and of none that a system hid."""
     return path.suffix.lower() in SUFFIXES and not _is_hidden(path)
 
 
-def _label(paths: Sequence[PurePosixPath]) -> Iterator[tuple[str, str, PurePosixPath]]:
+def _label(paths: Sequence[PurePosixPath], what: str) -> Iterator[tuple[str, str, PurePosixPath]]:
     """(part, class, path) of each path; class is empty for a picture that lies in no class folder."""
     depth = _wrapping(paths, frozenset(PARTS))
     names = {path.parts[depth] for path in paths if len(path.parts) > depth + 1}
     parts = {name: part for name in names if (part := _part(name))}
+    if TRAIN in parts.values() and len(set(parts.values())) > 1 and len(parts) < len(names):
+        other = min(names - parts.keys())
+        raise UsageError(
+            f"{what}: the folder {other!r} lies beside {', '.join(sorted(parts))}: is it a class or a part?"
+        )
     if not parts or len(parts) < len(names):  # no parts, or folders that are none beside them: all are classes
         for path in paths:
             yield TRAIN, _folder(path, depth), path

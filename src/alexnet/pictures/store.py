@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -136,16 +137,19 @@ def open_store(
         prepared = _open(Path(data))
         if prepared.size == size and not leave_out:
             return prepared
-        source: Source = Stored(prepared)
         resize = prepared.resize
-    else:
-        source = datasets.source(data)
+    source = source_of(data)
     rule = f"{FORMAT} {size} {resize} {unreadable} {sorted(leave_out)} {source.fingerprint()}"
     folder = cache_folder() / "stores" / hashlib.sha256(rule.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     if not (folder / "store.json").is_file():
         _prepare(source, folder, size, resize, leave_out=leave_out, unreadable=unreadable, cached=True)
     os.utime(folder / "store.json")  # last use, for the cache's clean-up
     return replace(_open(folder), resize=resize)
+
+
+def source_of(data: str | os.PathLike[str]) -> Source:
+    """Where the pictures of DATA come from. Raises UsageError."""
+    return Stored(_open(Path(data))) if is_store(data) else datasets.source(data)
 
 
 def is_store(data: str | os.PathLike[str]) -> bool:
@@ -160,10 +164,14 @@ def prepare(
     if folder.exists():
         if not force:
             raise UsageError(f"{folder} exists; choose another --out, or overwrite a store with --force")
-        if not (folder / "store.json").is_file():
+        if not is_store(folder):
             raise UsageError(f"{folder} is not a store; --force overwrites stores alone")
+    # An earlier store goes only when the new one is whole; DATA may even be the earlier one.
+    new = folder.with_name(f".{folder.name}.new") if folder.exists() else folder
+    _prepare(source_of(data), new, size, resize, leave_out=(), unreadable="refuse", cached=False)
+    if new != folder:
         shutil.rmtree(folder)
-    _prepare(datasets.source(data), folder, size, resize, leave_out=(), unreadable="refuse", cached=False)
+        new.rename(folder)
     return _open(folder)
 
 
@@ -266,14 +274,20 @@ def _bytes(count: int) -> str:
 
 
 def _without(samples: Samples, leave_out: frozenset[str]) -> Samples:
-    parts = {
-        n: tuple((path, c) for path, c in entries if path not in leave_out) for n, entries in samples.parts.items()
-    }
+    parts = {}
+    for name, entries in samples.parts.items():
+        if kept := tuple((path, label) for path, label in entries if path not in leave_out):
+            parts[name] = kept
     return replace(samples, parts=parts)
 
 
 def _make_room(stores: Path, bytes_needed: int) -> None:
     """Drop least recently used stores until `bytes_needed` more fit under the cap."""
+    if bytes_needed > CACHE_BYTES:
+        raise UsageError(f"{_bytes(bytes_needed)} are more than the cache may hold; use alexnet prepare --out DIR")
+    for left in stores.glob(".making-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
     entries = sorted(stores.glob("*/store.json"), key=lambda entry: entry.stat().st_mtime)
     sizes = {entry.parent: sum(file.stat().st_size for file in entry.parent.iterdir()) for entry in entries}
     for folder in list(sizes):
@@ -288,7 +302,7 @@ def _publish(making: Path, folder: Path) -> None:
     try:
         making.rename(folder)
     except OSError:
-        if not (folder / "store.json").is_file():
+        if not is_store(folder):
             raise
 
 

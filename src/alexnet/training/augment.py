@@ -17,7 +17,7 @@ Chance = dict[str, Tensor]
 def augment(pictures: Tensor, chance: Chance, views: tuple[View, ...], size: int) -> Tensor:
     """uint8 [B, S, S, 3] → uint8 or float32 [B, size, size, 3] in units of 0..255, one view after the other.
 
-    `chance`: float [B] in [0, 1) for every purpose that the views name.
+    `chance`: float [B] in [0, 1), on the CPU, for every purpose that the views name.
     """
     for view in views:
         pictures = apply(view, pictures, chance, size)
@@ -76,14 +76,15 @@ def resized(picture: Tensor, size: int) -> Tensor:
 
 
 def _flip(pictures: Tensor, chance: Chance) -> Tensor:
-    mirrored = (chance["flip"] < 0.5).view(-1, 1, 1, 1)
+    mirrored = (chance["flip"] < 0.5).view(-1, 1, 1, 1).to(pictures.device)
     return torch.where(mirrored, pictures.flip(2), pictures)
 
 
 def _colour(view: Colour, pictures: Tensor, chance: Chance) -> Tensor:
     gain = 1 + view.brightness * _signed(chance["brightness"]).view(-1, 1, 1, 1)
     tint = 255 * view.tint * _signed(torch.stack([chance[c] for c in ("red", "green", "blue")], 1))
-    return torch.addcmul(tint.view(-1, 1, 1, 3), pictures.float(), gain)
+    shift = tint.view(-1, 1, 1, 3).to(pictures.device)
+    return torch.addcmul(shift, pictures.float(), gain.to(pictures.device))
 
 
 def _signed(uniform: Tensor) -> Tensor:

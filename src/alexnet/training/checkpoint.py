@@ -107,6 +107,7 @@ class Checkpoints:
             "step": state.step,
             "history": state.history,
             "seconds": state.seconds,
+            "rates": [group["lr"] for group in state.optimizer.param_groups],
             "sha256": _sha256(tensors),
         }
         partial = target / ".state.partial"
@@ -135,6 +136,8 @@ class Checkpoints:
             raise ValueError("digest differs")
         tensors = load_file(folder / "tensors.safetensors")
         _restore(state, tensors)
+        for group, rate in zip(state.optimizer.param_groups, document["rates"], strict=True):
+            group["lr"] = rate  # what the restored momentum was made with
         state.step, state.history, state.seconds = document["step"], document["history"], document["seconds"]
 
     def _all(self) -> list[Path]:
@@ -142,7 +145,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Drop every checkpoint: the run is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for old in self._all():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

@@ -21,6 +21,7 @@ from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import datasets, views
 from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
+from alexnet.progress import say
 from alexnet.training import memory, recipes
 from alexnet.training.recipes import Recipe
 from alexnet.training.train import bfloat16
@@ -48,6 +49,7 @@ class Config:
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     digest: str
+    valid_digest: str | None
     threads: int
     bfloat16: bool
 
@@ -141,13 +143,18 @@ def resolve(
     store = open_store(data, stored, recipe.resize, leave_out=skip_list, unreadable=recipe.unreadable)
     parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
     if valid is not None:
-        other = open_store(valid, stored, store.resize)
+        other = open_store(valid, stored, store.resize, leave_out=skip_list, unreadable=recipe.unreadable)
+        if other.resize != store.resize:
+            raise UsageError(
+                f"--valid {valid} was prepared with {other.resize}, the training pictures with {store.resize}"
+            )
         chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
         parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
+    recipe = _for_parts(recipe, draft, parts)
     variant = _for_classes(draft, store.classes, recipe)
     config = Config(
-        data=str(data) if str(data) in datasets.NAMED else str(Path(data).resolve()),
-        valid=None if valid is None else str(Path(valid).resolve()),
+        data=_where(data),
+        valid=None if valid is None else _where(valid),
         skip_list=skip_list,
         seed=seed,
         recipe=recipe,
@@ -156,10 +163,16 @@ def resolve(
         classes=store.classes,
         counts={name: class_counts(store.classes, part.labels) for name, part in parts.items()},
         digest=store.digest,
+        valid_digest=None if valid is None else parts[VALIDATION].digest,
         threads=torch.get_num_threads(),
         bfloat16=bfloat16(recipe, device),
     )
     return config, parts
+
+
+def _where(data: str | os.PathLike[str]) -> str:
+    """DATA so that it means the same from any folder."""
+    return str(data) if str(data) in datasets.NAMED else str(Path(data).resolve())
 
 
 def difference(old: Config, new: Config) -> str | None:
@@ -170,7 +183,20 @@ def difference(old: Config, new: Config) -> str | None:
         before, now = (sum(config.counts.get(part, {}).values()) for config in (old, new))
         if before != now:
             return f"its {part} part held {before:,} pictures and holds {now:,}"
-    return None if old.digest == new.digest else "some of its pictures or labels differ"
+    same = (old.digest, old.valid_digest) == (new.digest, new.valid_digest)
+    return None if same else "some of its pictures or labels differ"
+
+
+def _for_parts(recipe: Recipe, draft: Variant, parts: Parts) -> Recipe:
+    """The recipe for as many pictures as there are. Raises UsageError for what cannot work with them."""
+    if recipe.batch_size > len(parts[TRAIN]):
+        say(f"batch_size={len(parts[TRAIN])} instead of {recipe.batch_size}: there are no more training pictures")
+        recipe = replace(recipe, batch_size=len(parts[TRAIN]))
+    if recipe.batch_size == 1 and any(isinstance(layer, architecture.BatchNorm) for _, layer in draft.layers):
+        raise UsageError(f"{draft.name}: batch normalisation needs two pictures in a batch or more")
+    if VALIDATION not in parts and recipe.stop_on.startswith("valid"):
+        raise UsageError(f"--set stop_on={recipe.stop_on} needs a validation part, and there is none")
+    return recipe
 
 
 def _for_classes(draft: Variant, classes: Sequence[str], recipe: Recipe) -> Variant:

@@ -127,22 +127,22 @@ class Journal:
 
 def tell(folder: Path, line: str) -> None:
     """One line to the log of a run and to the person."""
-    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+    with (folder / "log.txt").open("a", encoding="utf-8", errors="surrogateescape") as log:
         log.write(f"{line}\n")
     end = "\033[K\n" if sys.stderr.isatty() else "\n"
     print(line, end=end, file=sys.stderr, flush=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """A small file, whole or not at all."""
+    """A small file, whole or not at all; names that are not UTF-8 keep their bytes."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, "utf-8")
+    partial.write_text(text, "utf-8", errors="surrogateescape")
     partial.replace(path)
 
 
 def write_json(path: Path, document: Any) -> None:
     """A JSON document, whole or not at all."""
-    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 @dataclass

@@ -11,6 +11,7 @@ from alexnet.errors import UsageError
 from alexnet.network.architecture import Variant, walk
 from alexnet.training.recipes import Recipe
 
+CONTAINER = Path("/sys/fs/cgroup")
 ENGINE = 700 * 2**20  # torch itself, after import and first use
 
 
@@ -33,9 +34,14 @@ def available_bytes(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
+        machine = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except OSError:
         return None
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    try:  # a container may have less than its machine
+        limit, used = (int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        return min(machine, limit - used)
+    except (OSError, ValueError):  # there is no container, or it has no limit: "max"
+        return machine
 
 
 def fitting_batch(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> int | None:

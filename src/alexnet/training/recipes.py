@@ -159,8 +159,6 @@ def parse(field: str, text: str) -> Any:
         raise UsageError(f"--set: no field {field!r}: {hint}there is {', '.join(SETTABLE)}")
     hint = HINTS[field]
     if typing.get_origin(hint) is Literal:
-        if text not in typing.get_args(hint):
-            raise UsageError(f"--set {field}: {text!r} is not one of {', '.join(typing.get_args(hint))}")
         return text
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in kinds and text.lower() in ("none", ""):
@@ -195,15 +193,17 @@ WATCHED = ("train_loss", "train_top1", "valid_loss", "valid_top1", "valid_top5")
 
 
 def checked(recipe: Recipe) -> Recipe:
-    """The recipe itself, if every number lies in its range. Raises UsageError."""
+    """The recipe itself, if every number lies in its range and every word is known. Raises UsageError."""
+    for field, hint in HINTS.items():
+        value = getattr(recipe, field)
+        if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            raise UsageError(f"--set {field}: {value!r} is not one of {', '.join(typing.get_args(hint))}")
     for field, (low, high) in RANGES.items():
         value = getattr(recipe, field)
         if value is not None and not low <= value <= high:
             raise UsageError(f"--set {field}: {value:g} is outside {low:g} to {high:g}")
     if recipe.stop_on not in ("", *WATCHED):
         raise unknown("column for stop_on", recipe.stop_on, WATCHED)
-    if recipe.validation == 0 and recipe.stop_on.startswith("valid"):
-        raise UsageError(f"--set stop_on={recipe.stop_on} needs a validation part; validation=0 leaves none")
     return recipe
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alexnet.errors import UsageError
 from alexnet.pictures.batches import Batch, Order, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
@@ -52,8 +53,9 @@ class Plan:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Training views [B, size, size, 3] and labels [B] of a batch, on the device."""
-        chance = {purpose: single(cells).to(self.device) for purpose, cells in batch.chance.items()}
+        """Training views [B, size, size, 3] and labels [B] of a batch, on the device; the chance stays here, where
+        corners of crops are read from it."""
+        chance = {purpose: single(cells) for purpose, cells in batch.chance.items()}
         pictures = torch.from_numpy(batch.pictures).to(self.device)
         views = augment(pictures, chance, self.recipe.views, self.size)
         return views, torch.from_numpy(batch.labels).to(self.device)
@@ -84,6 +86,7 @@ def train(
         journal.tick(state, learning_rate)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
             with journal.pause():
+                journal.look(state)  # a network that diverged is not validated, nor kept as the best
                 journal.epoch(state, learning_rate, validate(state))
             if stopped(state.history, recipe.stop_on, recipe.patience):
                 break
@@ -144,8 +147,9 @@ def bfloat16(recipe: Recipe, device: torch.device) -> bool:
 
 def device(recipe: Recipe) -> torch.device:
     """The device that the recipe names; auto: a CUDA GPU, else Apple's, else the processor."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if recipe.device != "auto":
+        if not there[recipe.device]:
+            raise UsageError(f"--set device={recipe.device}: torch finds no such device here")
         return torch.device(recipe.device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.batches import ahead
-from alexnet.pictures.datasets import SUFFIXES
+from alexnet.pictures.datasets import is_picture
 from alexnet.pictures.decode import LIMITS, Pixels, decode, fit, read
 from alexnet.progress import progress
 from alexnet.weights.model import TorchModel, answer
@@ -33,17 +33,18 @@ def expand(inputs: Sequence[str]) -> list[str]:
     """Every picture that the inputs name, in their order; a folder gives its pictures sorted by path."""
     found: list[str] = []
     for text in inputs:
-        path = Path(text)
-        if _is_url(text) or path.is_file():
+        if _is_url(text) or os.path.isfile(text):
             found.append(text)
-        elif path.is_dir():
-            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not inside:
-                raise UsageError(f"{text}: no pictures in this folder")
-            found += inside
+        elif os.path.isdir(text):
+            found += _inside(text) or [text]  # a folder without pictures is refused when it is read
         else:
-            found += sorted(glob.glob(text, recursive=True)) or [text]
+            found += sorted(name for name in glob.glob(text, recursive=True) if os.path.isfile(name)) or [text]
     return found
+
+
+def _inside(folder: str) -> list[str]:
+    paths = (path.relative_to(folder) for path in Path(folder).rglob("*"))
+    return sorted(os.path.join(folder, path) for path in paths if is_picture(PurePosixPath(path.as_posix())))
 
 
 def _is_url(text: str) -> bool:
@@ -113,10 +114,13 @@ def _answers(
 def write(entries: Sequence[dict[str, Any]], out: Path) -> None:
     """Entries as .json, .csv or .parquet, by the file's ending; whole or not at all."""
     partial = out.with_name(f".{out.name}.partial")
-    if out.suffix == ".parquet":
+    ending = out.suffix.lower()
+    if ending == ".parquet":
         _parquet(entries, partial)
     else:
-        partial.write_text(json.dumps(entries, indent=1) if out.suffix == ".json" else _csv(entries), "utf-8")
+        partial.write_text(
+            json.dumps(entries, indent=1) if ending == ".json" else _csv(entries), "utf-8", "surrogateescape"
+        )
     partial.replace(out)
 
 

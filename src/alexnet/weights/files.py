@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,19 +57,27 @@ def description_from_json(document: dict[str, Any]) -> Description:
     classes = tuple(map(str, document["classes"]))
     if len(classes) != variant.classes:
         raise ValueError(f"{len(classes)} class names for {variant.classes} outputs")
-    return Description(variant, classes, input_from_json(document["input"]), document["trained"], document["scores"])
+    rule = input_from_json(document["input"])
+    if len(rule.mean) != variant.channels or len(rule.scale) != variant.channels:
+        raise ValueError(f"{len(rule.mean)} means and {len(rule.scale)} scales for {variant.channels} channels")
+    return Description(variant, classes, rule, document["trained"], document["scores"])
 
 
 def input_from_json(document: dict[str, Any]) -> Input:
-    """Inverse of `dataclasses.asdict` for an input rule."""
-    return Input(**{**document, "mean": tuple(document["mean"]), "scale": tuple(document["scale"])})
+    """Inverse of `dataclasses.asdict` for an input rule. Raises ValueError, KeyError or TypeError."""
+    mean, scale = (tuple(map(float, document[name])) for name in ("mean", "scale"))
+    rest = {name: value for name, value in document.items() if name not in ("mean", "scale")}
+    rule = Input(mean=mean, scale=scale, **architecture.checked(Input, rest))
+    if not (all(map(math.isfinite, mean + scale)) and rule.size <= rule.stored <= architecture.MOST_SIDE):
+        raise ValueError(f"an input rule cannot be {document}")
+    return rule
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], description: Description) -> None:
     """Write a model file, whole or not at all. Raises StorageError."""
     from safetensors.torch import save_file
 
-    text = json.dumps(description.to_json(), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(description.to_json(), sort_keys=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -116,7 +125,7 @@ def describe(path: Path) -> Description:
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a model file, mapped rather than read. Raises WeightsError."""
+    """Every tensor of a model file. Raises WeightsError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

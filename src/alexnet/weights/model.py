@@ -120,15 +120,19 @@ def assemble(path: Path, description: Description, tensors: dict[str, Tensor], d
     from alexnet.network.layers import Pixels as FirstStage
     from alexnet.network.model import skeleton
 
-    mean_picture = tensors.pop(files.MEAN_PICTURE, None)
+    expected: dict[str, Any] = {}
+    if description.input.mean_picture:
+        expected[files.MEAN_PICTURE] = (description.input.size, description.input.size, 3)
     try:
         network = skeleton(description.variant, description.input.size)
     except UsageError as error:
         raise WeightsError(f"{path}: {error}") from None
-    _compare(path, {name: tuple(t.shape) for name, t in network.state_dict().items()}, tensors)
+    expected |= {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    _compare(path, expected, tensors)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path}: {name} holds values that are not finite")
+    mean_picture = tensors.pop(files.MEAN_PICTURE, None)
     network.load_state_dict(tensors, assign=True)
     network.eval().requires_grad_(False)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
