@@ -1,4 +1,4 @@
-"""What the log says about memory and crops, measured: `python benchmarks/foundation.py`. Writes results/foundation.json.
+"""What the log says about memory and crops, measured: `python benchmarks/foundation.py` writes results/foundation.json.
 
 Each figure is the median of several alternations. Run it on a quiet machine.
 """

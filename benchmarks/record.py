@@ -19,7 +19,10 @@ def main(run: Path, out: Path) -> None:
     environment = json.loads((run / "environment.json").read_text())
     evaluation = json.loads((run / "evaluation.json").read_text())
     config["data"] = Path(config["data"]).name
-    environment["command"] = ["alexnet", *(Path(a).name if a.startswith("/") else a for a in environment["command"][1:])]
+    environment["command"] = [
+        "alexnet",
+        *(Path(a).name if a.startswith("/") else a for a in environment["command"][1:]),
+    ]
     document = {
         "environment": environment,
         "config": config,
