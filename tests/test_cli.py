@@ -15,7 +15,7 @@ import pytest
 
 import alexnet as package
 
-COMMANDS = ("variants", "summary", "recipes", "datasets", "prepare", "train", "evaluate", "predict", "doctor")
+COMMANDS = ("variants", "summary", "recipes", "datasets", "prepare", "train", "evaluate", "predict", "bench", "doctor")
 
 
 @pytest.fixture(scope="session")

@@ -328,11 +328,17 @@ def _line(entry: dict[str, Any]) -> str:
 @click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Pictures of a step.")
 @click.option("--turns", type=click.IntRange(1), default=5, show_default=True, help="How often each way is measured.")
-def bench(what: str, variant: str, batch: int, turns: int, as_json: bool) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to a .json file.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def bench(what: str, variant: str, batch: int, turns: int, out: Path | None, force: bool, as_json: bool) -> None:
     """Measure speed here, the stock way beside ours. Wants a quiet machine."""
     from alexnet.experiments.bench import bench_train
 
+    if out:
+        new_file(out, force, (".json",))
     found = bench_train(variant, batch, turns)
+    if out:
+        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     text = f"{found['what']}: {found['ours']:.1f} {found['unit']}, stock {found['stock']:.1f}, {found['ratio']:.2f} x; "
     text += f"{found['share']:.0%} of the limit ({found['limit']:.0f}), normalisation {found['normalisation']:.1%}"
     emit(found, as_json, text)

@@ -15,7 +15,9 @@ from alexnet.evaluation import metrics
 
 def drawn(images: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.full(classes, 0.3), images)
+    probabilities = (
+        0.999 * rng.dirichlet(np.full(classes, 0.3), images) + 0.001 / classes
+    )  # scikit-learn clips at 2e-16
     return probabilities, rng.integers(0, classes, images)
 
 

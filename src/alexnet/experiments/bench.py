@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from alexnet.environment import environment
 from alexnet.errors import UsageError
 from alexnet.network.summary import summary
 from alexnet.network.variants import variant as named
@@ -44,6 +45,7 @@ def bench_train(variant: str = "krizhevsky-2012", batch: int = 128, turns: int =
         "unit": "pictures/s",
         "normalisation": found["ours"]["normalisation"],
         "turns": turns,
+        "environment": environment(),
     }
 
 
