@@ -74,6 +74,7 @@ MISTAKES = {
     "nothing to resume": (["train", "--resume", "nowhere"], 2, "not a run folder"),
     "evaluate without data": (["evaluate", "run"], 2, "MODEL... DATA"),
     "picture that fits no network": (["train", "patterns", "--set", "size=20"], 2, "smallest size that fits is 64"),
+    "bench of a grey network": (["bench", "train", "--variant", "lenet-5"], 2, "lenet-5 takes grey pictures"),
     "recipe file that is none": (["train", "patterns", "--recipe", "none.json"], 2, "none.json"),
 }
 
