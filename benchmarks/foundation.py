@@ -9,31 +9,19 @@ import json
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
 from alexnet.environment import environment
+from alexnet.experiments.bench import median_seconds
 from alexnet.network.model import build
 from alexnet.training.augment import resized
 from alexnet.training.train import keep_memory
 
 RESULT = Path(__file__).parent.parent / "results" / "foundation.json"
 BATCH = 64
-
-
-def milliseconds(action: Callable[[], object], times: int) -> float:
-    """Median duration of an action, after one that does not count."""
-    action()
-    durations = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        durations.append(time.perf_counter() - began)
-    return 1000 * statistics.median(durations)
 
 
 def step() -> float:
@@ -50,7 +38,7 @@ def step() -> float:
         optimizer.step()
         optimizer.zero_grad()
 
-    return milliseconds(once, 10)
+    return 1000 * median_seconds(once, 10)
 
 
 def crops() -> dict[str, float]:
@@ -63,8 +51,8 @@ def crops() -> dict[str, float]:
         grid = F.affine_grid(theta, [BATCH, 3, 227, 227], align_corners=False)
         return F.grid_sample(planes, grid, align_corners=False)
 
-    ours = milliseconds(lambda: [resized(picture[10:210, 20:220], 227) for picture in pictures], 10)
-    return {"grid_sample": milliseconds(sampled, 10) / BATCH, "ours": ours / BATCH}
+    ours = median_seconds(lambda: [resized(picture[10:210, 20:220], 227) for picture in pictures], 10)
+    return {"grid_sample": 1000 * median_seconds(sampled, 10) / BATCH, "ours": 1000 * ours / BATCH}
 
 
 def main() -> None:

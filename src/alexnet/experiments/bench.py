@@ -76,7 +76,8 @@ def _process(arguments: list[str]) -> dict[str, float]:
 # --------------------------------------------------------------------------------------- what runs in those processes
 
 
-def _median(action: Callable[[], object], times: int, warm: int = 2) -> float:
+def median_seconds(action: Callable[[], object], times: int, warm: int = 2) -> float:
+    """Median duration of an action, after a few that do not count."""
     for _ in range(warm):
         action()
     durations = []
@@ -118,7 +119,7 @@ def _train_stock(variant: str, batch: int) -> dict[str, float]:
         F.cross_entropy(network(pictures), labels).backward()
         optimizer.step()
 
-    return {"seconds": _median(step, 2, warm=1)}
+    return {"seconds": median_seconds(step, 2, warm=1)}
 
 
 def _train_ours(variant: str, batch: int) -> dict[str, float]:
@@ -145,7 +146,7 @@ def _train_ours(variant: str, batch: int) -> dict[str, float]:
     labels = torch.randint(0, CLASSES, (batch,))
     pixels = Pixels(Input(size=size, stored=256, mean=(120.0,) * 3, scale=(1.0,) * 3))
     plan = Plan(asked, Order(1000, batch, 0), pixels, size, device, bfloat16(asked, device), None)
-    whole = _median(lambda: update(state, plan, views, labels), 6)
+    whole = median_seconds(lambda: update(state, plan, views, labels), 6)
     norms = {child for child in network.children() if isinstance(child, ResponseNorm)}
     return {"seconds": whole, "normalisation": _seconds_of(norms, network, plan, views) / whole}
 
@@ -165,7 +166,7 @@ def _seconds_of(layers: set[Any], network: Any, plan: Any, views: Any) -> float:
                     with torch.enable_grad():
                         torch.autograd.grad(child(inner), inner, gradient)
 
-                total += _median(both, 5)
+                total += median_seconds(both, 5)
             x = child(x)
     return total
 
@@ -176,7 +177,7 @@ def _peak() -> dict[str, float]:
 
     n = 4096
     left, right = (torch.randn(n, n).bfloat16() for _ in range(2))
-    return {"flops": 2.0 * n**3 / _median(lambda: left @ right, 7)}
+    return {"flops": 2.0 * n**3 / median_seconds(lambda: left @ right, 7)}
 
 
 if __name__ == "__main__":
