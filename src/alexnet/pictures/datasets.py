@@ -7,7 +7,9 @@ of path and label (and split); a prepared store; or a name. Wrapping folders are
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import lzma
 import os
 import re
 import stat
@@ -18,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,12 +254,22 @@ class Archive:
                     yield str(PurePosixPath(member.filename)), member.file_size, partial(archive.read, member)
 
     def _tar(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-        with tarfile.open(self.file, "r|*") as archive:
+        with _decompressed(self.file) as whole, tarfile.open(fileobj=whole, mode="r|") as archive:
             for member in archive:
                 if member.isfile():
                     stream = archive.extractfile(member)
                     assert stream is not None
                     yield str(PurePosixPath(member.name)), member.size, stream.read
+            while whole.read(2**20):  # to the end, where a compressed file that was cut off is found out
+                pass
+
+
+def _decompressed(file: Path) -> IO[bytes]:
+    with file.open("rb") as stream:
+        head = stream.read(6)
+    if head.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(file))
+    return cast(IO[bytes], lzma.open(file)) if head == b"\xfd7zXZ\0" else file.open("rb")
 
 
 def _refuse(size: int) -> Image.Image:
