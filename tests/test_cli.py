@@ -59,7 +59,7 @@ MISTAKES = {
     "misspelt option": (["train", "--epoch", "3"], 2, "--epochs"),
     "missing path": (["train", "nowhere"], 2, "nowhere: no such file or folder"),
     "unknown variant": (["summary", "krizhevsky2012"], 2, "did you mean 'krizhevsky-2012'"),
-    "unknown variant to train": (["train", "patterns", "--variant", "alexnet"], 2, "there is batch-norm"),
+    "unknown variant to train": (["train", "patterns", "--variant", "alexnet"], 2, "there is krizhevsky-2012"),
     "unknown recipe": (["train", "patterns", "--recipe", "fats"], 2, "did you mean 'fast'"),
     "unknown field": (["train", "patterns", "--set", "batchsize=4"], 2, "did you mean 'batch_size'"),
     "field of the wrong type": (["train", "patterns", "--set", "batch_size=many"], 2, "not of type int"),

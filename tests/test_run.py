@@ -147,7 +147,7 @@ def test_resume_refuses_another_configuration_and_other_data(photos, tmp_path, m
     def stop(self, state):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("alexnet.training.journal.Journal.tick", lambda self, state, rate: stop(self, state))
+    monkeypatch.setattr("alexnet.training.journal.Journal.tick", lambda self, state: stop(self, state))
     with pytest.raises(KeyboardInterrupt):
         alexnet.train(photos, out=tmp_path / "run", **SMALL)
     with pytest.raises(UsageError, match=r"batch_size was 16 and cannot become 8"):
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_no_update_follows(photos, t
     original = Journal.look
     monkeypatch.setattr(Plan, "tensors", poisoned)
     monkeypatch.setattr(Journal, "look", look)
-    monkeypatch.setattr(Journal, "tick", lambda self, state, rate: look(self, state) if state.step in (5, 7) else None)
+    monkeypatch.setattr(Journal, "tick", lambda self, state: look(self, state) if state.step in (5, 7) else None)
     with pytest.raises(DivergedError, match=r"not finite at step 5 \(epoch 2; pictures train/"):
         alexnet.train(photos, out=tmp_path / "run", **SMALL)
     assert max(seen) == 7 and all(torch.equal(value, seen[7][name]) for name, value in seen[5].items())

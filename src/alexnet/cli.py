@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 import os
@@ -14,8 +13,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 import alexnet
-from alexnet.errors import AlexNetError, StorageError, UsageError
+from alexnet.errors import AlexNetError, StorageError, UsageError, unknown
 from alexnet.progress import say
+from alexnet.storage import write_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,9 +30,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.commands, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(self.commands)}"
-            raise click.UsageError(f"no command {args[0]!r}: {hint}")
+            raise unknown("command", args[0], self.commands)
         return super().resolve_command(ctx, args)
 
 
@@ -338,7 +336,7 @@ def bench(what: str, variant: str, batch: int, turns: int, out: Path | None, for
         new_file(out, force, (".json",))
     found = bench_train(variant, batch, turns)
     if out:
-        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        write_json(out, found)
     text = f"{found['what']}: {found['ours']:.1f} {found['unit']}, stock {found['stock']:.1f}, {found['ratio']:.2f} x; "
     text += f"{found['share']:.0%} of the limit ({found['limit']:.0f}), normalisation {found['normalisation']:.1%}"
     emit(found, as_json, text)

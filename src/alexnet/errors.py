@@ -61,7 +61,7 @@ class Interrupted(AlexNetError):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a misspelt name: says what it could have been, and what there is."""
-    names = sorted(known)
+    names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return UsageError(f"unknown {kind} {name!r}: {hint}there is {', '.join(names)}")

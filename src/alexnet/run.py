@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -31,6 +29,7 @@ from alexnet.pictures.batches import Order
 from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
+from alexnet.storage import write_csv, write_json
 from alexnet.training import memory, recipes
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
@@ -45,7 +44,7 @@ from alexnet.training.config import (
     variant_of,
 )
 from alexnet.training.folder import clear, own
-from alexnet.training.journal import Journal, Signals, tell, write_json, write_text
+from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, link, validation
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipes import EXECUTION, Recipe
@@ -143,12 +142,12 @@ def _announce(config: Config, folder: Path) -> None:
 
 def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
     """split.csv: path, class and split of every picture."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("path", "class", "split"))
-    for name, part in parts.items():
-        table.writerows((p, classes[label], name) for p, label in zip(part.paths, part.labels, strict=True))
-    write_text(path, text.getvalue())
+    rows = (
+        (picture, classes[label], name)
+        for name, part in parts.items()
+        for picture, label in zip(part.paths, part.labels, strict=True)
+    )
+    write_csv(path, ("path", "class", "split"), rows)
 
 
 def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from alexnet.pictures.decode import Pixels
+from alexnet.storage import whole
 
 RIGHT, WRONG = "#2a7d4f", "#c0392b"
 SHOWN_CLASSES = 10  # rows of a sheet of samples at most
@@ -21,9 +22,8 @@ SHOWN_CLASSES = 10  # rows of a sheet of samples at most
 
 def write(figure: Figure, path: Path) -> None:
     """Save a figure, whole or not at all."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=110, bbox_inches="tight")
-    partial.replace(path)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=110, bbox_inches="tight")
 
 
 def shorten(text: str, length: int = 18) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 from collections.abc import Sequence
 from importlib import resources
@@ -20,7 +18,7 @@ from alexnet.pictures import chance
 from alexnet.pictures.batches import Batch
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.store import Part
-from alexnet.training.journal import write_json, write_text
+from alexnet.storage import write_csv, write_json, write_text
 
 if TYPE_CHECKING:
     from alexnet.training.train import Plan
@@ -107,14 +105,13 @@ def mistakes(found: Evaluation, path: Path) -> None:
     labels, guesses = part.labels, probabilities.argmax(axis=1)
     wrong = np.flatnonzero(guesses != labels)
     own, guessed = probabilities[wrong, labels[wrong]], probabilities[wrong, guesses[wrong]]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("path", "class", "predicted", "probability", "probability_of_class"))
-    for i in np.argsort(own - guessed, kind="stable"):
-        row = wrong[i]
-        numbers = (f"{guessed[i]:.4f}", f"{own[i]:.4f}")
-        table.writerow((part.paths[row], classes[labels[row]], classes[guesses[row]], *numbers))
-    write_text(path, text.getvalue())
+    paths = part.paths
+    worst_first = np.argsort(own - guessed, kind="stable")
+    rows = (
+        (paths[row], classes[labels[row]], classes[guesses[row]], f"{guessed[i]:.4f}", f"{own[i]:.4f}")
+        for i, row in zip(worst_first, wrong[worst_first], strict=True)
+    )
+    write_csv(path, ("path", "class", "predicted", "probability", "probability_of_class"), rows)
 
 
 def _render(

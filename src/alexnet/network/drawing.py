@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon
 
 from alexnet.network.architecture import Conv, Linear, MaxPool, Row, Shape, Variant, walk
 from alexnet.network.summary import activation
+from alexnet.storage import whole
 
 MAPS, VECTOR, INPUT = "#4c78a8", "#f58518", "#9aa5b1"
 SLANT = 0.35  # how far depth leans to the right and up
@@ -32,9 +33,8 @@ def draw(variant: Variant, size: int | None, path: Path, dpi: int) -> None:
         f"{variant.name}: {variant.title}, {sum(row.parameters + row.statistics for row in rows):,} parameters",
         fontsize=12,
     )
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=dpi, bbox_inches="tight")
-    partial.replace(path)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=dpi, bbox_inches="tight")
 
 
 def _changes(row: Row) -> bool:

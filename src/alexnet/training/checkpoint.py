@@ -16,13 +16,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from alexnet.errors import StorageError, WeightsError
 from alexnet.progress import say
+from alexnet.storage import write_json
 from alexnet.training.optimizer import load_named_state, named_state
-from alexnet.weights.files import publish
+from alexnet.weights.files import save_tensors
 
 KEEP = 2
 SHARE = 0.02  # of the training time that saving may take
@@ -88,10 +89,9 @@ class Checkpoints:
         target = self.folder / f"{state.step:09d}"
         try:
             self._write(target, state)
-        except (OSError, SafetensorError) as error:
+        except (OSError, StorageError) as error:
             shutil.rmtree(target, ignore_errors=True)
-            reason = getattr(error, "strerror", None) or str(error)
-            raise StorageError(f"{target}: checkpoint not written: {reason}; resume when there is room") from None
+            raise StorageError(f"checkpoint not written: {error}; resume when there is room") from None
         for old in self._all()[:-KEEP]:
             shutil.rmtree(old, ignore_errors=True)
         self.last = time.monotonic()
@@ -100,9 +100,8 @@ class Checkpoints:
     def _write(self, target: Path, state: State) -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        tensors, partial = target / "tensors.safetensors", target / ".tensors.partial"
-        save_file(_flat(state), partial)
-        publish(partial, tensors)
+        tensors = target / "tensors.safetensors"
+        save_tensors(tensors, _flat(state))
         document = {
             "step": state.step,
             "history": state.history,
@@ -110,9 +109,7 @@ class Checkpoints:
             "rates": [group["lr"] for group in state.optimizer.param_groups],
             "sha256": _sha256(tensors),
         }
-        partial = target / ".state.partial"
-        partial.write_text(json.dumps(document), "utf-8")
-        publish(partial, target / "state.json")
+        write_json(target / "state.json", document)
 
     def load(self, state: State) -> bool:
         """Put the newest whole checkpoint into `state`; False if there is none. A damaged one is said and passed by.
@@ -159,7 +156,7 @@ def _flat(state: State) -> dict[str, Tensor]:
     tensors = {f"network/{name}": tensor for name, tensor in state.network.state_dict().items()}
     tensors |= {f"optimizer/{name}": t for name, t in named_state(state.network, state.optimizer).items()}
     tensors |= {"sums/totals": state.sums.totals, "sums/bad_step": state.sums.bad_step}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return tensors
 
 
 def _restore(state: State, tensors: dict[str, Tensor]) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import signal
 import sys
@@ -19,6 +16,7 @@ from typing import Any
 from alexnet.errors import DivergedError, Interrupted
 from alexnet.pictures.batches import Order
 from alexnet.pictures.store import Part
+from alexnet.storage import write_csv
 from alexnet.training.checkpoint import State, Sums
 
 COLUMNS = "epoch,step,images,seconds,learning_rate,train_loss,train_top1,valid_loss,valid_top1,valid_top5".split(",")
@@ -74,7 +72,7 @@ class Journal:
             f"{', '.join(names)}, …); no update followed it; try a lower --set learning_rate"
         )
 
-    def tick(self, state: State, rate: float) -> None:
+    def tick(self, state: State) -> None:
         """A progress line every few seconds."""
         if time.monotonic() - self.spoken < SPEAK_EVERY:
             return
@@ -113,11 +111,7 @@ class Journal:
 
     def write(self, history: list[dict[str, Any]]) -> None:
         """history.csv, whole."""
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(history)
-        write_text(self.folder / "history.csv", text.getvalue())
+        write_csv(self.folder / "history.csv", COLUMNS, ([row[column] for column in COLUMNS] for row in history))
 
     def show(self, line: str) -> None:
         """A line of passing interest: overwritten on a terminal, not in the log."""
@@ -131,18 +125,6 @@ def tell(folder: Path, line: str) -> None:
         log.write(f"{line}\n")
     end = "\033[K\n" if sys.stderr.isatty() else "\n"
     print(line, end=end, file=sys.stderr, flush=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """A small file, whole or not at all; names that are not UTF-8 keep their bytes."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, "utf-8", errors="surrogateescape")
-    partial.replace(path)
-
-
-def write_json(path: Path, document: Any) -> None:
-    """A JSON document, whole or not at all."""
-    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 @dataclass

@@ -7,7 +7,6 @@ training picture, in order; they are carried out by `augment`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Iterable
@@ -154,9 +153,7 @@ SETTABLE = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("name",
 def parse(field: str, text: str) -> Any:
     """The value that `text` means for a field."""
     if field not in SETTABLE:
-        close = difflib.get_close_matches(field, SETTABLE, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UsageError(f"--set: no field {field!r}: {hint}there is {', '.join(SETTABLE)}")
+        raise unknown("field of a recipe", field, SETTABLE)
     hint = HINTS[field]
     if typing.get_origin(hint) is Literal:
         return text

@@ -83,7 +83,7 @@ def train(
         set_rate(state.optimizer, learning_rate)
         torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
         update(state, plan, *plan.tensors(batch))
-        journal.tick(state, learning_rate)
+        journal.tick(state)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
             with journal.pause():
                 journal.look(state)  # a network that diverged is not validated, nor kept as the best

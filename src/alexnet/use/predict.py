@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import http.client
-import io
-import json
 import os
 import time
 import urllib.request
@@ -23,10 +20,12 @@ from alexnet.pictures.batches import ahead
 from alexnet.pictures.datasets import is_picture
 from alexnet.pictures.decode import LIMITS, Pixels, decode, fit, read
 from alexnet.progress import progress
+from alexnet.storage import whole, write_csv, write_json
 from alexnet.weights.model import TorchModel, answer
 
 BATCH = 32
 URL_SECONDS = 20.0
+COLUMNS = ("path", "label", "probability", "error")  # of a table of answers
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -113,33 +112,21 @@ def _answers(
 
 def write(entries: Sequence[dict[str, Any]], out: Path) -> None:
     """Entries as .json, .csv or .parquet, by the file's ending; whole or not at all."""
-    partial = out.with_name(f".{out.name}.partial")
-    ending = out.suffix.lower()
-    if ending == ".parquet":
-        _parquet(entries, partial)
-    else:
-        partial.write_text(
-            json.dumps(entries, indent=1) if ending == ".json" else _csv(entries), "utf-8", "surrogateescape"
-        )
-    partial.replace(out)
+    rows = [[entry.get(column) for column in COLUMNS] for entry in entries]
+    match out.suffix.lower():
+        case ".json":
+            write_json(out, entries)
+        case ".parquet":
+            _parquet([dict(zip(COLUMNS, row, strict=True)) for row in rows], out)
+        case _:
+            write_csv(out, COLUMNS, rows)
 
 
-def _flat(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: entry.get(key) for key in ("path", "label", "probability", "error")} for entry in entries]
-
-
-def _csv(entries: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, ("path", "label", "probability", "error"), lineterminator="\n")
-    table.writeheader()
-    table.writerows(_flat(entries))
-    return text.getvalue()
-
-
-def _parquet(entries: Sequence[dict[str, Any]], path: Path) -> None:
+def _parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
         raise UsageError("--out .parquet needs pyarrow: pip install 'alexnet[data]'") from None
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(_flat(entries)), path)
+    with whole(path) as partial:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)

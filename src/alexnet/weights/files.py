@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.network import architecture
 from alexnet.network.architecture import Input, Variant
+from alexnet.storage import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,36 +76,20 @@ def input_from_json(document: dict[str, Any]) -> Input:
 
 def save(path: Path, tensors: Mapping[str, Tensor], description: Description) -> None:
     """Write a model file, whole or not at all. Raises StorageError."""
+    save_tensors(path, tensors, {KEY: json.dumps(description.to_json(), sort_keys=True)})
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors, whole or not at all. Raises StorageError."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    text = json.dumps(description.to_json(), sort_keys=True)
-    partial = path.with_name(f".{path.name}.partial")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, partial, metadata={KEY: text})
-        publish(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
-    except Exception as error:  # safetensors has an error of its own for a full disk
-        partial.unlink(missing_ok=True)
-        if type(error).__name__ != "SafetensorError":
-            raise
+        with whole(path) as partial:
+            save_file(contiguous, partial, metadata)
+    except SafetensorError as error:  # what it makes of a full disk
         raise StorageError(f"{path}: cannot be written: {error}") from None
-
-
-def publish(partial: Path, path: Path) -> None:
-    """Give a finished file its name so that it survives a crash: flush, rename, flush the folder."""
-    partial.chmod(path.parent.stat().st_mode & 0o666)  # as open to others as its folder
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def describe(path: Path) -> Description:
