@@ -14,11 +14,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from alexnet.environment import environment
+from alexnet.environment import environment, keep_memory
 from alexnet.experiments.bench import median_seconds
 from alexnet.network.model import build
 from alexnet.training.augment import resized
-from alexnet.training.train import keep_memory
 
 RESULT = Path(__file__).parent.parent / "results" / "foundation.json"
 BATCH = 64

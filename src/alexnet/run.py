@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.environment import environment
+from alexnet.environment import environment, keep_memory
 from alexnet.errors import StorageError, UsageError
 from alexnet.evaluation.evaluate import Evaluation, probabilities
 from alexnet.evaluation.metrics import metrics
@@ -48,7 +48,7 @@ from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, link, validation
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipes import EXECUTION, Recipe
-from alexnet.training.train import Plan, keep_memory
+from alexnet.training.train import Plan
 from alexnet.training.train import device as choose_device
 from alexnet.training.train import train as train_loop
 from alexnet.weights import files

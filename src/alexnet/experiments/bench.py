@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from alexnet.environment import environment
+from alexnet.environment import environment, keep_memory
 from alexnet.errors import UsageError
 from alexnet.network.summary import summary
 from alexnet.network.variants import variant as named
@@ -134,7 +134,7 @@ def _train_ours(variant: str, batch: int) -> dict[str, float]:
     from alexnet.training.checkpoint import State, Sums
     from alexnet.training.optimizer import make_optimizer
     from alexnet.training.recipes import recipe
-    from alexnet.training.train import Plan, bfloat16, keep_memory, update
+    from alexnet.training.train import Plan, bfloat16, update
 
     keep_memory()
     compiled.build()

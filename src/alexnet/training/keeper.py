@@ -40,7 +40,7 @@ class Keeper:
         self._keep_kernels(state)
         if self.part is None:
             return None
-        model = TorchModel(state.network, self.plan.pixels, self._description({}))
+        model = TorchModel(lambda _: state.network, self.plan.pixels, self._description({}))
         state.network.eval()
         with self.plan.arithmetic():
             outputs = probabilities([(model, self.part)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet.errors import UsageError
+from alexnet.network.inference import has_bfloat16
 from alexnet.pictures.batches import Batch, Order, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
@@ -122,27 +121,11 @@ def dropout_seed(seed: int, step: int, rank: int = 0) -> int:
     return ((seed % 2**20) << 43) + (rank << 32) + step
 
 
-def keep_memory() -> None:
-    """Tell the C library to keep freed memory instead of giving it back to the system between steps.
-
-    Activations are allocated and freed anew each step; fetching their pages again cost a third of the step on Linux.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt:
-        trim_threshold, mmap_max = -1, -4
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, -1)
-
-
 def bfloat16(recipe: Recipe, device: torch.device) -> bool:
     """Whether to compute in bfloat16: what the recipe says, or whether the processor has instructions for it."""
     if recipe.precision != "auto":
         return recipe.precision == "bfloat16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return has_bfloat16(device)
 
 
 def device(recipe: Recipe) -> torch.device:

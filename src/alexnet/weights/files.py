@@ -20,13 +20,14 @@ from alexnet.network.architecture import Input, Variant
 from alexnet.storage import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
 FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
+BLOCK = 2**22  # values that `rows` yields at a time
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def describe(path: Path) -> Description:
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a model file. Raises WeightsError."""
+    """Every tensor of a model file, mapped rather than read. Raises WeightsError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -118,6 +119,21 @@ def tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
+
+
+def rows(path: Path, name: str) -> Iterator[Tensor]:
+    """The rows of a tensor in consecutive blocks, each mapped for itself: the file does not gather in memory."""
+    from safetensors import safe_open
+
+    start, count = 0, 1
+    while start < count:
+        with safe_open(path, framework="pt") as file:
+            part = file.get_slice(name)
+            shape = part.get_shape()
+            count = shape[0] if shape else 1
+            step = max(1, BLOCK // max(1, math.prod(shape[1:])))
+            yield part[start : start + step] if shape else file.get_tensor(name)
+        start += step
 
 
 def locate(model: str | os.PathLike[str]) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from alexnet.environment import keep_memory
 from alexnet.errors import UsageError, WeightsError
 from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import views
@@ -20,6 +22,8 @@ from alexnet.weights.files import Description
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from alexnet.network.inference import Precision
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
@@ -35,10 +39,10 @@ class Model(Protocol):
 
 
 class TorchModel:
-    """A model that torch computes."""
+    """A model that torch computes: `form` gives the network to compute a batch of some size with."""
 
-    def __init__(self, network: nn.Module, pixels: nn.Module, description: Description) -> None:
-        self.network, self.pixels, self.description = network, pixels, description
+    def __init__(self, form: Callable[[int], nn.Module], pixels: nn.Module, description: Description) -> None:
+        self.form, self.pixels, self.description = form, pixels, description
 
     @property
     def variant(self) -> Variant:
@@ -60,10 +64,11 @@ class TorchModel:
         """uint8 [N, size, size, 3], RGB → float32 [N, classes]."""
         import torch
 
-        device = next(self.network.parameters()).device
+        network = self.form(len(pictures))
+        first = next(network.parameters())
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
-            result: Tensor = self.network(self.pixels(batch))
+            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(first.device)
+            result: Tensor = network(self.pixels(batch).to(first.dtype))
             return result.float().cpu().numpy()
 
     def preprocess(self, pictures: Picture | Iterable[Picture]) -> Pixels:
@@ -103,23 +108,31 @@ def answer(probabilities: NDArray[np.float64], classes: tuple[str, ...], top: in
     return {"label": entries[0]["label"], "probability": entries[0]["probability"], "top": entries[: max(0, top)]}
 
 
-def load(model: str | os.PathLike[str], device: str = "cpu") -> TorchModel:
+def load(model: str | os.PathLike[str], device: str = "cpu", precision: Precision = "auto") -> TorchModel:
     """The model that MODEL names: a run folder or a model file.
 
+    `precision`: "float32" for the weights as they are; "auto" for the form that answers fastest (`network.inference`).
     Never draws initial weights. Raises UsageError when there is none, WeightsError when it is damaged.
     """
+    from alexnet.network.inference import Forms
+    from alexnet.network.layers import Pixels as FirstStage
+
+    keep_memory()
     path = files.locate(model)
     description = files.describe(path)
-    return assemble(path, description, files.tensors(path), device)
+    network, mean_picture = assemble(path, description)
+    network.to(device)
+    forms = Forms(network, partial(files.rows, path), precision)
+    return TorchModel(forms, FirstStage(description.input, mean_picture).to(device), description)
 
 
-def assemble(path: Path, description: Description, tensors: dict[str, Tensor], device: str) -> TorchModel:
-    """Weights and description put together, and everything about them checked."""
+def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
+    """The network in use with its weights from the file, and the mean picture, everything about them checked."""
     import torch
 
-    from alexnet.network.layers import Pixels as FirstStage
     from alexnet.network.model import skeleton
 
+    tensors = files.tensors(path)
     expected: dict[str, Any] = {}
     if description.input.mean_picture:
         expected[files.MEAN_PICTURE] = (description.input.size, description.input.size, 3)
@@ -129,14 +142,13 @@ def assemble(path: Path, description: Description, tensors: dict[str, Tensor], d
         raise WeightsError(f"{path}: {error}") from None
     expected |= {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     _compare(path, expected, tensors)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    for name in tensors:
+        if not all(torch.isfinite(torch.stack(block.aminmax())).all() for block in files.rows(path, name)):
             raise WeightsError(f"{path}: {name} holds values that are not finite")
     mean_picture = tensors.pop(files.MEAN_PICTURE, None)
     network.load_state_dict(tensors, assign=True)
     network.eval().requires_grad_(False)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchModel(network, FirstStage(description.input, mean_picture).to(device), description)
+    return network.to(memory_format=torch.channels_last), mean_picture  # type: ignore[call-overload]
 
 
 def _compare(path: Path, expected: dict[str, tuple[int, ...]], tensors: dict[str, Tensor]) -> None:
