@@ -269,21 +269,23 @@ def test_json_round_trip(name: str) -> None:
     assert a.from_json(json.loads(json.dumps(a.to_json(value)))) == value
 
 
-initial = st.one_of(st.floats(0.0, 10.0), st.sampled_from(["he", "glorot", "lecun", "torch"]))
+initial = st.one_of(st.floats(0.0, 10.0), st.sampled_from(["he", "glorot", "glorot-uniform", "lecun", "torch"]))
 biases = st.one_of(st.none(), st.floats(-2.0, 2.0))
 small = st.integers(1, 8)
 any_layer = st.one_of(
     st.builds(
         a.Conv, st.integers(1, 9).map(lambda n: 3 * n), small, small, st.integers(0, 3), st.sampled_from([1, 3])
     ).flatmap(lambda c: st.builds(dataclasses.replace, st.just(c), ceil=st.booleans(), std=initial, bias=biases)),
+    st.builds(a.Local, small, small, small, st.integers(0, 3), st.floats(0.0, 10.0), st.floats(-2.0, 2.0)),
     st.builds(a.Linear, small, initial, biases),
-    st.sampled_from([a.ReLU(), a.Tanh()]),
+    st.sampled_from([a.ReLU(), a.Tanh(), a.Sigmoid(), a.ZeroLogit()]),
     st.builds(a.MaxPool, small, small, st.booleans()),
     st.builds(a.AveragePool, small, small, st.booleans()),
     st.builds(a.AdaptivePool, small),
     st.builds(a.ResponseNorm, st.sampled_from([1, 3, 5]), st.floats(1e-6, 1), st.floats(0.1, 2), st.floats(0.1, 3)),
+    st.builds(a.ResponseNorm, st.sampled_from([3, 5]), over=st.sampled_from(["maps", "space"])),
     st.builds(a.BatchNorm, st.floats(1e-8, 1e-2), st.floats(0.01, 1.0)),
-    st.builds(a.Dropout, st.floats(0.0, 0.99)),
+    st.builds(a.Dropout, st.floats(0.0, 0.99), st.booleans()),
 )
 
 
@@ -380,6 +382,19 @@ IMPOSSIBLE = {
     "layer name: twice": with_layer(1, name="conv1"),  # torch would silently keep only the last
     "layer name: dot": with_layer(1, name="tanh.1"),  # torch allows none
     "pooling stride: 0": with_layer(2, stride=0),
+    "normalisation over: number": with_layer(1, type="ResponseNorm", over=1),
+    "normalisation over: unknown": with_layer(1, type="ResponseNorm", over="time"),
+    "normalisation over: null": with_layer(1, type="ResponseNorm", over=None),
+    "dropout inverted: number": changed(
+        layers=[*DOCUMENT["layers"], {"name": "drop5", "type": "Dropout", "inverted": 0}]
+    ),
+    "untied std: rule": changed(
+        layers=[{"name": "local0", "type": "Local", "channels": 1, "kernel": 1, "std": "he"}, *DOCUMENT["layers"]]
+    ),
+    "untied bias: null": changed(
+        layers=[{"name": "local0", "type": "Local", "channels": 1, "kernel": 1, "bias": None}, *DOCUMENT["layers"]]
+    ),
+    "ten classes from one output": changed(layers=[*DOCUMENT["layers"], {"name": "zero5", "type": "ZeroLogit"}]),
     "dropout: above 1": changed(layers=[*DOCUMENT["layers"], {"name": "drop5", "type": "Dropout", "p": 1.5}]),
 }
 
@@ -400,6 +415,13 @@ MISFITS = {
     "pooling of a vector": changed(
         layers=[*DOCUMENT["layers"], {"name": "pool9", "type": "MaxPool", "kernel": 1, "stride": 1}]
     ),
+    "untied convolution of a vector": changed(
+        layers=[*DOCUMENT["layers"], {"name": "local9", "type": "Local", "channels": 3, "kernel": 1}]
+    ),
+    "ten logits beside a zero": changed(
+        layers=[*DOCUMENT["layers"], {"name": "zero5", "type": "ZeroLogit"}], classes=2
+    ),
+    "a window in space without a middle": with_layer(1, type="ResponseNorm", size=4, over="space"),
     "outputs that are not the classes": changed(classes=11),
 }
 

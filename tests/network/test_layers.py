@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alexnet.network import architecture as a
 from alexnet.network.architecture import Input
-from alexnet.network.layers import CeilConv2d, Pixels, ResponseNorm
+from alexnet.network.layers import CeilConv2d, LocalConv2d, MaskDropout, Pixels, ResponseNorm, ZeroLogit
+from alexnet.network.model import skeleton
 from alexnet.network.response_norm import response_norm
 
 PAPER = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
@@ -161,6 +165,178 @@ def test_the_module_is_the_function() -> None:
     torch.testing.assert_close(norm(x), by_the_paper(x, 3, 0.01, 0.5, 1.5, 4))
     assert not norm.state_dict()
     assert "size=3, alpha=0.01, beta=0.5, k=1.5, columns=4" in repr(norm)
+
+
+# ------------------------------------------------------------------------------- response normalisation within one map
+
+
+def within_a_map(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    """cuda-convnet's same-map normalisation, one number at a time, with the plain sum."""
+    pictures, maps, height, width = x.shape
+    half, values, result = size // 2, x.tolist(), torch.empty_like(x)
+    for n in range(pictures):
+        for i in range(maps):
+            for r in range(height):
+                for c in range(width):
+                    rows = range(max(0, r - half), min(height, r + half + 1))
+                    columns = range(max(0, c - half), min(width, c + half + 1))
+                    total = sum(values[n][i][y][z] ** 2 for y in rows for z in columns)
+                    result[n, i, r, c] = values[n][i][r][c] / (k + alpha * total) ** beta
+    return result
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.sampled_from([1, 3, 5, 7]),
+    height=st.integers(1, 8),
+    width=st.integers(1, 8),
+    alpha=st.floats(1e-4, 1.0),
+    beta=st.floats(0.25, 1.5),
+    k=st.floats(0.5, 3.0),
+    seed=st.integers(0, 99),
+)
+def test_formula_within_one_map(
+    size: int, height: int, width: int, alpha: float, beta: float, k: float, seed: int
+) -> None:
+    x = random(2, 2, height, width, seed=seed, scale=2.0)
+    torch.testing.assert_close(
+        response_norm(x, size, alpha, beta, k, over="space"), within_a_map(x, size, alpha, beta, k)
+    )
+
+
+def test_the_source_divides_alpha_by_the_values_in_a_window() -> None:
+    """Its scale 1e-3 over 5 x 5 is 4e-5 here. With ones, alpha = beta = 1 and k = 0: one over the values inside."""
+    x = random(1, 3, 6, 6, scale=60.0)
+    mean = F.avg_pool2d(F.pad(x.square(), (2, 2, 2, 2)), 5, stride=1)
+    ours = response_norm(x, 5, 1e-3 / 25, 0.75, 1.0, over="space")
+    torch.testing.assert_close(ours, x / (1 + 1e-3 * mean) ** 0.75)
+    inside = 1 / response_norm(torch.ones(1, 1, 4, 4, dtype=torch.float64), 3, 1.0, 1.0, 0.0, over="space")
+    side = torch.tensor([2.0, 3.0, 3.0, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(inside[0, 0], torch.outer(side, side))
+
+
+def test_gradient_within_one_map() -> None:
+    x = random(2, 3, 4, 5, scale=2.0).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: response_norm(v, 3, 0.2, 0.75, 1.0, over="space"), x)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_float32_within_one_map_keeps_its_layout(layout: torch.memory_format) -> None:
+    """Where the kernel in C, which knows maps only, could be mistaken for it."""
+    x = random(2, 8, 6, 5, scale=30.0).float().to(memory_format=layout)
+    result = response_norm(x, 5, 4e-5, 0.75, 1.0, over="space")
+    assert (result.stride(), result.dtype) == (x.stride(), x.dtype)
+    torch.testing.assert_close(result.double(), within_a_map(x.double(), 5, 4e-5, 0.75, 1.0), rtol=1e-5, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------- pooling of cuda-convnet
+
+
+@pytest.mark.parametrize("side", [4, 5, 12, 24, 27, 32, 55])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (2, 2)])
+def test_pooling_of_cuda_convnet(side: int, kernel: int, stride: int) -> None:
+    """ceil((side - kernel)/stride) + 1 windows; the last is cut off at the edge, and a mean is of what is left."""
+    x = random(1, 2, side, side)
+    windows = math.ceil((side - kernel) / stride) + 1
+    for kind, reduce in ((a.MaxPool, torch.amax), (a.AveragePool, torch.mean)):
+        layers = (("pool", kind(kernel, stride, ceil=True)),)
+        pooled = skeleton(a.Variant("pooling", "", "", layers, channels=2, size=side))(x)
+        assert pooled.shape == (1, 2, windows, windows)
+        for r in range(windows):
+            for c in range(windows):
+                window = x[..., r * stride : r * stride + kernel, c * stride : c * stride + kernel]
+                torch.testing.assert_close(pooled[..., r, c], reduce(window, dim=(2, 3)))
+
+
+# --------------------------------------------------------------------------------------------------- untied convolution
+
+
+def local(channels: int, side: int, layer: a.Local) -> LocalConv2d:
+    """The module with weights and biases of its own."""
+    module = LocalConv2d(
+        (channels, side, side), layer.output((channels, side, side)), layer.kernel, layer.stride, layer.padding
+    ).double()
+    with torch.no_grad():
+        module.weight.copy_(random(*module.weight.shape, seed=1))
+        module.bias.copy_(random(*module.bias.shape, seed=2))
+    return module
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "padding"), [(6, 3, 1, 1), (5, 3, 1, 0), (7, 2, 2, 0), (7, 5, 3, 2)]
+)
+def test_untied_convolution_is_a_loop(side: int, kernel: int, stride: int, padding: int) -> None:
+    module = local(3, side, a.Local(4, kernel, stride, padding))
+    x = random(2, 3, side, side)
+    padded, result = F.pad(x, (padding,) * 4), module(x)
+    out = (side + 2 * padding - kernel) // stride + 1
+    assert result.shape == (2, 4, out, out)
+    assert module.weight.shape == (out * out, 4, 3 * kernel**2)
+    for n in range(2):
+        for o in range(4):
+            for r in range(out):
+                for c in range(out):
+                    window = padded[n, :, r * stride : r * stride + kernel, c * stride : c * stride + kernel]
+                    kernels = module.weight[r * out + c, o].view(3, kernel, kernel)
+                    expected = (window * kernels).sum() + module.bias[o, r, c]
+                    torch.testing.assert_close(result[n, o, r, c], expected)
+
+
+def test_untied_convolution_with_equal_kernels_is_a_convolution() -> None:
+    module, x = local(3, 6, a.Local(4, 3, padding=1)), random(2, 3, 6, 6)
+    tied = nn.Conv2d(3, 4, 3, padding=1).double()
+    with torch.no_grad():
+        module.weight.copy_(tied.weight.flatten(1).expand_as(module.weight))
+        module.bias.copy_(tied.bias.view(4, 1, 1).expand_as(module.bias))
+    torch.testing.assert_close(module(x), tied(x))
+    torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), tied(x))
+
+
+def test_gradient_of_the_untied_convolution() -> None:
+    module = local(2, 4, a.Local(3, 3, padding=1))
+    arguments = (random(2, 2, 4, 4).requires_grad_(), module.weight, module.bias)
+    call = torch.func.functional_call
+    assert torch.autograd.gradcheck(lambda x, w, b: call(module, {"weight": w, "bias": b}, (x,)), arguments)
+
+
+# ------------------------------------------------------------------------------------------ dropout, a single output
+
+
+def test_dropout_of_2012_zeroes_in_training_and_scales_in_use() -> None:
+    x = random(1, 4096)
+    for p in (0.25, 0.5):
+        drop = MaskDropout(p)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            dropped = drop.train()(x)
+            torch.manual_seed(0)
+            inverted = nn.Dropout(p)(x)
+        kept = dropped != 0
+        torch.testing.assert_close(dropped[kept], x[kept])
+        assert kept.double().mean().item() == pytest.approx(1 - p, abs=0.05)
+        torch.testing.assert_close(drop.eval()(x), (1 - p) * x)
+        torch.testing.assert_close(dropped, (1 - p) * inverted)  # the same chance falls on the same values
+
+
+def test_both_dropouts_use_alike_when_the_next_weights_are_halved() -> None:
+    """How weights that were learnt the paper's way come into a network with inverted dropout."""
+    x, theirs, ours = random(3, 16), nn.Linear(16, 4).double(), nn.Linear(16, 4).double()
+    with torch.no_grad():
+        ours.weight.copy_(theirs.weight / 2)
+        ours.bias.copy_(theirs.bias)
+    torch.testing.assert_close(ours(nn.Dropout(0.5).eval()(x)), theirs(MaskDropout(0.5).eval()(x)))
+
+
+def test_a_zero_logit_makes_a_sigmoid_a_softmax_and_cross_entropy_binary() -> None:
+    z, labels = random(32, 1, scale=5.0).requires_grad_(), torch.arange(32) % 2
+    logits = ZeroLogit()(z)
+    assert logits.shape == (32, 2)
+    one = torch.sigmoid(z)
+    torch.testing.assert_close(logits.softmax(dim=1), torch.cat([1 - one, one], dim=1))
+    loss = F.cross_entropy(logits, labels)
+    binary = F.binary_cross_entropy_with_logits(z[:, 0], labels.double())
+    torch.testing.assert_close(loss, binary)
+    torch.testing.assert_close(*(torch.autograd.grad(value, z)[0] for value in (loss, binary)))
 
 
 # ------------------------------------------------------------------------------------------- convolution that rounds up

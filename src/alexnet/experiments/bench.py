@@ -97,8 +97,8 @@ def _stock(variant: str) -> Any:
 
     network = build(variant, classes=CLASSES)
     for name, child in network.named_children():
-        if isinstance(child, ResponseNorm):
-            size, alpha, beta, k, _ = child.arguments
+        if isinstance(child, ResponseNorm) and child.arguments.over == "maps":  # torch has none over space
+            size, alpha, beta, k, *_ = child.arguments
             setattr(network, name, nn.LocalResponseNorm(size, alpha * size, beta, k))
         for parameter in child.parameters():
             parameter.data = parameter.data.contiguous()

@@ -18,7 +18,7 @@ from alexnet.errors import UsageError
 
 Shape = tuple[int, ...]
 MOST_SIDE = 4096  # of a picture
-Initial = float | Literal["he", "glorot", "lecun", "torch"]
+Initial = float | Literal["he", "glorot", "glorot-uniform", "lecun", "torch"]
 
 
 class Collapse(ValueError):
@@ -90,6 +90,33 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True)
+class Local(Layer):
+    """Untied convolution: kernels as `Conv`'s, but each place has its own, and its own biases.
+
+    cuda-convnet's `local` layer, for maps that are always cut alike. A network with one fits one picture size.
+    """
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    std: float = 0.01
+    bias: float = 0.0
+
+    def output(self, shape: Shape) -> Shape:
+        return self._conv().output(shape)
+
+    def parameters(self, shape: Shape) -> int:
+        return self.macs(shape) + math.prod(self.output(shape))
+
+    def macs(self, shape: Shape) -> int:
+        return self._conv().macs(shape)
+
+    def _conv(self) -> Conv:
+        return Conv(self.channels, self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
 class Linear(Layer):
     """Fully connected layer; maps are flattened channel by channel, as in Caffe and torch."""
 
@@ -115,6 +142,11 @@ class ReLU(Layer):
 @dataclass(frozen=True)
 class Tanh(Layer):
     """Hyperbolic tangent."""
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + e^-x)."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +184,11 @@ class AdaptivePool(Layer):
 
 @dataclass(frozen=True)
 class ResponseNorm(Layer):
-    """Local response normalisation: b = a / (k + alpha * sum of squares)^beta over `size` neighbouring maps.
+    """Local response normalisation: b = a / (k + alpha * sum of squares)^beta over a neighbourhood.
 
-    `alpha` multiplies the plain sum, as the paper prints it; what Caffe, torch and the 2012 source call alpha is
-    `size` times this one. Windows are clipped at the ends and never cross between `columns`.
+    `over` maps: the values at the same place in `size` neighbouring maps, never across `columns`. `over` space: the
+    `size` x `size` values around it in the same map. Windows are clipped at the ends. `alpha` multiplies the plain
+    sum, as the paper prints it; Caffe, torch and the 2012 source write it times the number of values in a window.
     """
 
     size: int = 5
@@ -163,6 +196,7 @@ class ResponseNorm(Layer):
     beta: float = 0.75
     k: float = 2.0
     columns: int = 1
+    over: Literal["maps", "space"] = "maps"
 
 
 @dataclass(frozen=True)
@@ -181,14 +215,36 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Zero each value with probability `p` in training and scale the rest by 1 / (1 - p), so that use needs nothing."""
+    """Zero each value with probability `p` in training.
+
+    `inverted`: scale the rest by 1 / (1 - p), so that use needs nothing. Otherwise, as in 2012, training only zeroes
+    and use multiplies by 1 - p: the same network in use, but the next layer's weights learn at another scale.
+    """
 
     p: float = 0.5
+    inverted: bool = True
 
+
+@dataclass(frozen=True)
+class ZeroLogit(Layer):
+    """[z] to [0, z]: the softmax of the two is 1 - sigmoid(z) and sigmoid(z), so one output tells two classes apart."""
+
+    def output(self, shape: Shape) -> Shape:
+        return (2,)
+
+
+Weighted = Conv | Local | Linear
+Windowed = Conv | Local | MaxPool
+Nonlinearity = ReLU | Tanh | Sigmoid
 
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind
-    for kind in (Conv, Linear, ReLU, Tanh, MaxPool, AveragePool, AdaptivePool, ResponseNorm, BatchNorm, Dropout)
+    for kind in (
+        *(Conv, Local, Linear),
+        *(ReLU, Tanh, Sigmoid),
+        *(MaxPool, AveragePool, AdaptivePool),
+        *(ResponseNorm, BatchNorm, Dropout, ZeroLogit),
+    )
 }
 
 
@@ -197,7 +253,7 @@ class Variant:
     """A network as a value: its layers in order, named as in Caffe, and where each number comes from.
 
     `size` is the side of the picture that the network sees, `stored` the side of the picture it is cut from. `top1`
-    and `top5` are published accuracies on ImageNet in 0..1, or None where nobody published any.
+    and `top5` are published accuracies in 0..1, or None where nobody published any; `measured` says on what and how.
     """
 
     name: str
@@ -210,6 +266,7 @@ class Variant:
     stored: int = 256
     top1: float | None = None
     top5: float | None = None
+    measured: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,10 +314,12 @@ def _rows(variant: Variant, size: int) -> Iterator[Row]:
 
 def _fits(name: str, layer: Layer, shape: Shape) -> None:
     """Raise Misfit for a layer of maps that gets a vector, or for maps that do not divide into its groups."""
-    if isinstance(layer, Conv | MaxPool | AdaptivePool | ResponseNorm) and len(shape) != 3:
+    if isinstance(layer, Windowed | AdaptivePool | ResponseNorm) and len(shape) != 3:
         raise Misfit(f"{name} takes maps, not {shape[0]} values")
+    if isinstance(layer, ZeroLogit) and shape != (1,):
+        raise Misfit(f"{name} takes one value, not {' x '.join(map(str, shape))}")
     if isinstance(layer, ResponseNorm) and layer.size % 2 == 0:
-        raise Misfit(f"{name}: a window of {layer.size} maps has no middle")
+        raise Misfit(f"{name}: a window of {layer.size} has no middle")
     groups = getattr(layer, "groups", getattr(layer, "columns", 1))
     if shape[0] % groups or (isinstance(layer, Conv) and layer.channels % groups):
         raise Misfit(f"{name}: {shape[0]} maps do not divide into {groups}")
@@ -293,6 +352,25 @@ def smallest_size(variant: Variant) -> int:
     return MOST_SIDE
 
 
+def with_classes(variant: Variant, classes: int) -> Variant:
+    """The variant with one score per class. Raises UsageError for a single output where there are not two classes."""
+    if _scores(variant) == classes:
+        return dataclasses.replace(variant, classes=classes)
+    if any(isinstance(layer, ZeroLogit) for _, layer in variant.layers):
+        raise UsageError(f"{variant.name}: its one output tells two classes apart, not {classes}; take another variant")
+    last = max(i for i, (_, layer) in enumerate(variant.layers) if isinstance(layer, Linear))
+    name, layer = variant.layers[last]
+    assert isinstance(layer, Linear)
+    layers = (*variant.layers[:last], (name, dataclasses.replace(layer, units=classes)), *variant.layers[last + 1 :])
+    return dataclasses.replace(variant, layers=layers, classes=classes)
+
+
+def _scores(variant: Variant) -> int | None:
+    """How many values come out: two of a ZeroLogit, else the units of the last fully connected layer."""
+    ends = [layer for _, layer in variant.layers if isinstance(layer, Linear | ZeroLogit)][-1:]
+    return next((end.units if isinstance(end, Linear) else 2 for end in ends), None)
+
+
 def with_dropout(variant: Variant, p: float) -> Variant:
     """The variant with every dropout probability replaced by `p`."""
     layers = tuple((n, dataclasses.replace(x, p=p) if isinstance(x, Dropout) else x) for n, x in variant.layers)
@@ -318,9 +396,8 @@ def from_json(document: dict[str, Any]) -> Variant:
         raise ValueError(f"layer names must be different texts without dots: {names}")
     rest = {key: value for key, value in document.items() if key != "layers"}
     variant = Variant(layers=tuple(layers), **checked(Variant, rest))
-    outputs = [layer.units for _, layer in layers if isinstance(layer, Linear)]
-    if outputs[-1:] != [variant.classes]:
-        raise ValueError(f"the last fully connected layer has {outputs[-1:]} outputs for {variant.classes} classes")
+    if _scores(variant) != variant.classes:
+        raise ValueError(f"its layers give {_scores(variant)} scores for {variant.classes} classes")
     return variant
 
 
@@ -343,5 +420,5 @@ def _allowed(name: str, hint: Any, value: Any) -> bool:
         return type(None) in options
     if isinstance(value, str):
         return value in options or any(value in typing.get_args(option) for option in options)
-    number = type(value) in (int, float) and math.isfinite(value)
+    number = (hint is float or float in options) and type(value) in (int, float) and math.isfinite(value)
     return number and (value >= 0 or name == "bias") and (value < 1 or name != "p")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from alexnet.network.architecture import Conv, Linear, MaxPool, Row, Shape, Variant, walk
+from alexnet.network.architecture import Conv, Local, Row, Shape, Variant, Weighted, Windowed, walk
 from alexnet.network.summary import activation
 from alexnet.storage import whole
 
@@ -38,16 +38,18 @@ def draw(variant: Variant, size: int | None, path: Path, dpi: int) -> None:
 
 
 def _changes(row: Row) -> bool:
-    return isinstance(row.layer, Conv | Linear | MaxPool) or row.input != row.output
+    return isinstance(row.layer, Weighted | Windowed) or row.input != row.output
 
 
 def _caption(rows: tuple[Row, ...], index: int) -> str:
     row, layer = rows[index], rows[index].layer
     lines = [row.name]
-    if isinstance(layer, Conv | MaxPool):
+    if isinstance(layer, Windowed):
         lines.append(f"{layer.kernel}x{layer.kernel}, stride {layer.stride}")
     if isinstance(layer, Conv) and layer.groups > 1:
         lines.append(f"{layer.groups} groups")
+    if isinstance(layer, Local):
+        lines.append("untied")
     if kind := activation(rows, index):
         lines.append("ReLU" if kind == "relu" else kind)
     return "\n".join(lines)

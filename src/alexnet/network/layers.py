@@ -1,13 +1,15 @@
-"""What torch lacks or does slowly, as modules: response normalisation, convolution that rounds up, the first stage."""
+"""What torch lacks or does slowly, as modules: response normalisation, two convolutions, dropout, the first stage."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet.network.architecture import Input
-from alexnet.network.response_norm import response_norm
+from alexnet.network.architecture import Input, Shape
+from alexnet.network.response_norm import Norm, response_norm
 
 # ITU-R BT.601, which Pillow's conversion to "L" uses too.
 LUMA = (0.299, 0.587, 0.114)
@@ -16,16 +18,17 @@ LUMA = (0.299, 0.587, 0.114)
 class ResponseNorm(nn.Module):
     """`response_norm` as a module."""
 
-    def __init__(self, size: int, alpha: float, beta: float, k: float, columns: int) -> None:
+    def __init__(
+        self, size: int, alpha: float, beta: float, k: float, columns: int, over: Literal["maps", "space"] = "maps"
+    ) -> None:
         super().__init__()
-        self.arguments = (size, alpha, beta, k, columns)
+        self.arguments = Norm(size, alpha, beta, k, columns, over)
 
     def forward(self, x: Tensor) -> Tensor:
         return response_norm(x, *self.arguments)
 
     def extra_repr(self) -> str:
-        size, alpha, beta, k, columns = self.arguments
-        return f"size={size}, alpha={alpha}, beta={beta}, k={k}, columns={columns}"
+        return ", ".join(f"{name}={value}" for name, value in self.arguments._asdict().items())
 
 
 class CeilConv2d(nn.Conv2d):
@@ -41,6 +44,43 @@ class CeilConv2d(nn.Conv2d):
         room = side + 2 * int(self.padding[axis]) - self.kernel_size[axis]
         steps = -(-room // self.stride[axis])
         return max(0, steps * self.stride[axis] - room)
+
+
+class LocalConv2d(nn.Module):
+    """Untied convolution: like `nn.Conv2d`, but each place has kernels and biases of its own.
+
+    `weight` [places, channels, C * kernel * kernel] with places row by row, `bias` [channels, H', W'], for pictures of
+    exactly the shape `input` [C, H, W] to `output` [channels, H', W']. No initial values are drawn.
+    """
+
+    def __init__(self, input: Shape, output: Shape, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        channels, height, width = output
+        self.window = {"kernel_size": kernel, "stride": stride, "padding": padding}
+        self.weight = nn.Parameter(torch.empty(height * width, channels, input[0] * kernel**2))
+        self.bias = nn.Parameter(torch.empty(output))
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = F.unfold(x, **self.window)  # [N, C * kernel * kernel, places]
+        maps: Tensor = torch.bmm(self.weight, windows.permute(2, 1, 0)).permute(2, 1, 0)
+        return maps.reshape(-1, *self.bias.shape) + self.bias
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.window.items())
+
+
+class MaskDropout(nn.Dropout):
+    """Dropout that only zeroes in training and multiplies by 1 - p in use."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * (1 - self.p)
+
+
+class ZeroLogit(nn.Module):
+    """float [N, 1] → [N, 2]: the logit of class 1 beside a zero for class 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (1, 0))
 
 
 class Pixels(nn.Module):

@@ -21,25 +21,31 @@ def module(row: a.Row) -> nn.Module:
             kind = layers.CeilConv2d if layer.ceil else nn.Conv2d
             bias, groups = layer.bias is not None, layer.groups
             return kind(channels, layer.channels, kernel, stride, padding, groups=groups, bias=bias)
+        case a.Local(kernel=kernel, stride=stride, padding=padding):
+            return layers.LocalConv2d(row.input, row.output, kernel, stride, padding)
         case a.Linear(units=units, bias=bias):
             return nn.Linear(math.prod(row.input), units, bias=bias is not None)
         case a.ReLU():
             return nn.ReLU()
         case a.Tanh():
             return nn.Tanh()
+        case a.Sigmoid():
+            return nn.Sigmoid()
         case a.AveragePool(kernel=kernel, stride=stride, ceil=ceil):
             return nn.AvgPool2d(kernel, stride, ceil_mode=ceil)
         case a.MaxPool(kernel=kernel, stride=stride, ceil=ceil):
             return nn.MaxPool2d(kernel, stride, ceil_mode=ceil)
         case a.AdaptivePool(size=size):
             return nn.AdaptiveAvgPool2d(size)
-        case a.ResponseNorm(size=size, alpha=alpha, beta=beta, k=k, columns=columns):
-            return layers.ResponseNorm(size, alpha, beta, k, columns)
+        case a.ResponseNorm(size=size, alpha=alpha, beta=beta, k=k, columns=columns, over=over):
+            return layers.ResponseNorm(size, alpha, beta, k, columns, over)
         case a.BatchNorm(eps=eps, momentum=momentum):
             norm = nn.BatchNorm2d if len(row.input) == 3 else nn.BatchNorm1d
             return norm(channels, eps=eps, momentum=momentum)
-        case a.Dropout(p=p):
-            return nn.Dropout(p)
+        case a.Dropout(p=p, inverted=inverted):
+            return nn.Dropout(p) if inverted else layers.MaskDropout(p)
+        case a.ZeroLogit():
+            return layers.ZeroLogit()
     raise TypeError(f"no module for {type(layer).__name__}")
 
 
@@ -76,16 +82,16 @@ def build(
     generator = torch.Generator().manual_seed(seed)
     values = dict(variant.layers)
     for name, child in network.named_children():
-        if isinstance(child, nn.Conv2d | nn.Linear):
+        if isinstance(child, nn.Conv2d | nn.Linear | layers.LocalConv2d):
             initialise(child, values[name], generator)
         elif isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             child.reset_parameters()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def initialise(child: nn.Conv2d | nn.Linear, layer: a.Layer, generator: torch.Generator) -> None:
+def initialise(child: nn.Conv2d | nn.Linear | layers.LocalConv2d, layer: a.Layer, generator: torch.Generator) -> None:
     """Draw weights from N(0, std²), or by the rule that `layer.std` names, and set the biases."""
-    assert isinstance(layer, a.Conv | a.Linear)
+    assert isinstance(layer, a.Weighted)
     weight, bias = child.weight.data, child.bias
     fan_in = weight[0].numel()
     if layer.std == "torch":
@@ -94,7 +100,11 @@ def initialise(child: nn.Conv2d | nn.Linear, layer: a.Layer, generator: torch.Ge
         if bias is not None:
             bias.data.uniform_(-bound, bound, generator=generator)
         return
-    weight.normal_(0.0, deviation(layer.std, weight), generator=generator)
+    std = deviation(layer.std, weight)
+    if layer.std == "glorot-uniform":
+        weight.uniform_(-math.sqrt(3) * std, math.sqrt(3) * std, generator=generator)
+    else:
+        weight.normal_(0.0, std, generator=generator)
     if bias is not None and layer.bias is not None:
         bias.data.fill_(layer.bias)
 
@@ -104,5 +114,6 @@ def deviation(std: a.Initial, weight: Tensor) -> float:
     if isinstance(std, float | int):
         return float(std)
     fan_in, fan_out = weight[0].numel(), weight.shape[0] * math.prod(weight.shape[2:])
-    variance = {"he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out), "lecun": 1 / fan_in}[std]
+    glorot = 2 / (fan_in + fan_out)
+    variance = {"he": 2 / fan_in, "glorot": glorot, "glorot-uniform": glorot, "lecun": 1 / fan_in}[std]
     return math.sqrt(variance)

@@ -1,6 +1,7 @@
 """Local response normalisation as one function with its own backward, the same on every device.
 
-b = a / (k + alpha * S)^beta, where S sums a^2 over `size` neighbouring maps of the same column. Backward, with
+b = a / (k + alpha * S)^beta, where S sums a^2 over `size` neighbouring maps of the same column, or over `size` x
+`size` neighbouring places of the same map. Backward, with
 d = k + alpha * S, p = d^-beta and g the gradient of b: g * p - 2 * alpha * beta * a * W, where W sums g * a * p / d
 over the same window. Nothing is kept for it but the input.
 """
@@ -8,11 +9,12 @@ over the same window. Nothing is kept for it but the input.
 from __future__ import annotations
 
 import ctypes
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from alexnet.network.compiled import Shape, kernel
 
@@ -28,16 +30,23 @@ class Norm(NamedTuple):
     beta: float
     k: float
     columns: int
+    over: Literal["maps", "space"] = "maps"
 
 
 def response_norm(
-    x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, columns: int = 1
+    x: Tensor,
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 2.0,
+    columns: int = 1,
+    over: Literal["maps", "space"] = "maps",
 ) -> Tensor:
     """float [N, C, H, W] → the same shape, dtype and memory layout; sums in float32 at least.
 
-    `alpha` multiplies the plain sum; windows are clipped at the ends of each of the `columns`.
+    `alpha` multiplies the plain sum; windows are clipped at the ends of each of the `columns`, or at the map's edges.
     """
-    result: Tensor = _ResponseNorm.apply(x, Norm(size, alpha, beta, k, columns))  # type: ignore[no-untyped-call]
+    result: Tensor = _ResponseNorm.apply(x, Norm(size, alpha, beta, k, columns, over))  # type: ignore[no-untyped-call]
     return result
 
 
@@ -65,7 +74,7 @@ def _fits(x: Tensor, norm: Norm) -> bool:
     channels = x.shape[1] // norm.columns
     small = channels <= MOST_CHANNELS and norm.size // 2 <= WIDEST_HALF and norm.size % 2 == 1
     laid_out = x.dtype in KERNEL_TYPES and x.is_contiguous(memory_format=torch.channels_last)
-    return x.device.type == "cpu" and small and laid_out and kernel() is not None
+    return norm.over == "maps" and x.device.type == "cpu" and small and laid_out and kernel() is not None
 
 
 def _compiled(name: str, norm: Norm, x: Tensor, *more: Tensor) -> Tensor:
@@ -104,7 +113,9 @@ def _denominator(wide: Tensor, norm: Norm) -> Tensor:
 
 
 def _window_sum(values: Tensor, norm: Norm) -> Tensor:
-    """Sums over the window around each map. A sum of shifted slices: torch's LocalResponseNorm pools over a copy."""
+    """Sums over the window around each value. Over maps a sum of shifted slices: torch's own norm pools over a copy."""
+    if norm.over == "space":
+        return norm.size**2 * F.avg_pool2d(values, norm.size, stride=1, padding=norm.size // 2)
     maps = values.shape[1] // norm.columns
     columnwise: Tensor = values.unflatten(1, (norm.columns, maps))
     total = columnwise.clone()

@@ -7,26 +7,25 @@ from typing import Any
 
 from alexnet.network.architecture import (
     AdaptivePool,
-    Conv,
     Linear,
-    MaxPool,
-    ReLU,
+    Nonlinearity,
     Row,
     Shape,
-    Tanh,
     Variant,
+    Weighted,
+    Windowed,
     walk,
 )
 
 
 def activation(rows: tuple[Row, ...], index: int) -> str | None:
     """Name of the non-linearity that layer `index` feeds: the first one before the next layer with weights."""
-    if not isinstance(rows[index].layer, Conv | Linear):
+    if not isinstance(rows[index].layer, Weighted):
         return None
     for row in rows[index + 1 :]:
-        if isinstance(row.layer, ReLU | Tanh):
+        if isinstance(row.layer, Nonlinearity):
             return type(row.layer).__name__.lower()
-        if isinstance(row.layer, Conv | Linear):
+        if isinstance(row.layer, Weighted):
             break
     return None
 
@@ -76,7 +75,7 @@ def explain(variant: Variant, size: int | None = None) -> Iterator[str]:
 
 def _explanation(row: Row) -> str | None:
     layer = row.layer
-    if isinstance(layer, Conv | MaxPool):
+    if isinstance(layer, Windowed):
         return f"{_side(layer, row.input[1], row.output[1])}, {_maps(row.output)}"
     if isinstance(layer, Linear):
         inputs = row.input[0] if len(row.input) == 1 else f"{row.input[0]} x {row.input[1]} x {row.input[2]}"
@@ -86,14 +85,14 @@ def _explanation(row: Row) -> str | None:
     return None
 
 
-def _side(layer: Conv | MaxPool, side: int, output: int) -> str:
+def _side(layer: Windowed, side: int, output: int) -> str:
     padding = getattr(layer, "padding", 0)
     padded = f"{side} + 2·{padding}" if padding else f"{side}"
     exact = (side + 2 * padding - layer.kernel) % layer.stride == 0
     fraction = f"({padded} − {layer.kernel})/{layer.stride}"
     if exact:
         return f"{fraction} + 1 = {output}"
-    return f"⌈{fraction}⌉ + 1 = {output}" if layer.ceil else f"⌊{fraction}⌋ + 1 = {output}"
+    return f"⌈{fraction}⌉ + 1 = {output}" if getattr(layer, "ceil", False) else f"⌊{fraction}⌋ + 1 = {output}"
 
 
 def _maps(shape: Shape) -> str:

@@ -200,12 +200,8 @@ def _for_parts(recipe: Recipe, draft: Variant, parts: Parts) -> Recipe:
 
 
 def _for_classes(draft: Variant, classes: Sequence[str], recipe: Recipe) -> Variant:
-    """The variant with one output per class of the data."""
-    last = max(i for i, (_, layer) in enumerate(draft.layers) if isinstance(layer, architecture.Linear))
-    name, layer = draft.layers[last]
-    assert isinstance(layer, architecture.Linear)
-    layers = (*draft.layers[:last], (name, replace(layer, units=len(classes))), *draft.layers[last + 1 :])
-    variant = replace(draft, layers=layers, classes=len(classes))
+    """The variant with one score per class of the data."""
+    variant = architecture.with_classes(draft, len(classes))
     return variant if recipe.dropout is None else architecture.with_dropout(variant, recipe.dropout)
 
 
