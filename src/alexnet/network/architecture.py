@@ -248,6 +248,9 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 
+Layers = tuple[tuple[str, Layer], ...]
+
+
 @dataclass(frozen=True)
 class Variant:
     """A network as a value: its layers in order, named as in Caffe, and where each number comes from.
@@ -259,7 +262,7 @@ class Variant:
     name: str
     title: str
     source: str
-    layers: tuple[tuple[str, Layer], ...]
+    layers: Layers
     classes: int = 1000
     channels: int = 3
     size: int = 227
