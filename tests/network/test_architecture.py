@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -18,14 +19,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alexnet.errors import AlexNetError, UsageError
 from alexnet.network import architecture as a
-from alexnet.network.layers import CeilConv2d
+from alexnet.network.layers import CeilConv2d, LocalConv2d
 from alexnet.network.model import build, skeleton
 from alexnet.network.variants import VARIANTS, variant
 
 # Worked back from the last pooling, which must have 1 window of 3, so 3 below it, so 7, so 15 after the first layer;
 # then 4·(15 − 1) + 11 = 67 pixels, 4 less for torchvision's padding, and 3 less where 3 pixels may overhang.
 # LeNet-5: 5 ← 10 ← 14 ← 28 ← 32.
-SMALLEST = {"krizhevsky-2012": 64, "single-column": 67, "torchvision": 63, "batch-norm": 64, "lenet-5": 32}
+# Where pooling rounds up, 2 below the last suffice, so 4, so 8 after the first layer; 4·(8 − 1) + 11 = 39, 3 less where
+# pixels may overhang. With windows of 2: 1 ← 3 (conv5 is not padded) ← 5 ← 7 (nor conv2 enough) ← 13 ← 4·12 + 11 − 3.
+# Without any padding: 1 ← 3 ← 5 ← 7 ← 9 ← 19 ← 23 ← 47 ← 4·46 + 11.
+SMALLEST = {
+    **{"krizhevsky-2012": 64, "batch-norm": 64, "single-column": 67, "le-keras": 67, "arham-pytorch": 67},
+    **{"source-145": 36, "no-normalisation": 36, "half-width": 36, "one-weird-trick": 36, "no-overlap": 56},
+    **{"bvlc-alexnet": 39, "caffenet": 39, "torchvision": 63, "yenigun-batch-norm": 195, "lenet-5": 32},
+    **{"cifar-18pct": 8, "cifar-13pct": 4, "cifar-11pct": 4},
+    **{"figure-1-relu": 4, "figure-1-tanh": 4, "figure-1-sigmoid": 4},
+}
+ONE_OUTPUT = "yenigun-batch-norm"  # tells two classes apart, and no other number of them
 
 # (size, classes, channels); None is the variant's own.
 SHAPES = [(None, None, None), (131, 2, 1), (260, 7, 4), (67, 1, 2)]
@@ -67,7 +78,8 @@ class Seen:
 @pytest.mark.parametrize(("size", "classes", "channels"), SHAPES)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_row_agrees_with_torch(name: str, size: int | None, classes: int | None, channels: int | None) -> None:
-    value = variant(name, classes, channels)
+    value = variant(name, 2 if classes and name == ONE_OUTPUT else classes, channels)
+    size = max(size, SMALLEST[name]) if size else None
     side = size or value.size
     seen = Seen(skeleton(value, size).eval(), torch.empty(2, value.channels, side, side, device="meta"))
     rows = a.walk(value, size)
@@ -123,10 +135,10 @@ def test_batch_normalisation_counts_scale_and_shift_and_keeps_mean_and_variance(
 
 @cache
 def trunk(name: str) -> nn.Sequential:
-    """The layers before the vector: the part that decides which sizes fit."""
+    """The layers before the vector, or before untied ones that are built for one size: they decide which sizes fit."""
     value = variant(name, channels=1)
-    children = dict(skeleton(value).named_children())
-    maps = nn.Sequential(*list(children.values())[: list(children).index("flatten")]).to_empty(device="cpu").eval()
+    layers = takewhile(lambda child: not isinstance(child, nn.Flatten | LocalConv2d), skeleton(value))
+    maps = nn.Sequential(*layers).to_empty(device="cpu").eval()
     with torch.no_grad():
         for tensor in (*maps.parameters(), *maps.buffers()):
             tensor.zero_()
@@ -155,8 +167,8 @@ def test_a_size_fits_exactly_when_torch_accepts_it(name: str, data: st.DataObjec
         with pytest.raises(UsageError, match=f"smallest size that fits is {SMALLEST[name]}$"):
             a.walk(value, size)
     else:
-        vector = next(row for row in a.walk(value, size) if isinstance(row.layer, a.Linear))
-        assert vector.input == tuple(output.shape[1:])
+        following = next(row for row in a.walk(value, size) if isinstance(row.layer, a.Linear | a.Local))
+        assert following.input == tuple(output.shape[1:])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +277,7 @@ def test_average_pooling_divides_by_what_lies_inside() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_json_round_trip(name: str) -> None:
-    value = variant(name, classes=7, channels=2)
+    value = variant(name, classes=2 if name == ONE_OUTPUT else 7, channels=2)
     assert a.from_json(json.loads(json.dumps(a.to_json(value)))) == value
 
 
@@ -454,7 +466,21 @@ def test_a_spoilt_document_raises_nothing_else(key: str, value: Any) -> None:
     assert isinstance(result, a.Variant)
 
 
-# -------------------------------------------------------------------------------------------------------------- dropout
+# -------------------------------------------------------------------------------------------------- classes and dropout
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_with_classes_changes_the_last_layer_as_the_variant_itself_would(name: str) -> None:
+    value = variant(name)
+    assert a.with_classes(value, value.classes) == value
+    if name == ONE_OUTPUT:
+        for wrong in (1, 3, 1000):
+            with pytest.raises(UsageError, match=f"one output tells two classes apart, not {wrong}; take another"):
+                a.with_classes(value, wrong)
+            with pytest.raises(UsageError, match=f"not {wrong}"):
+                variant(name, classes=wrong)
+    else:
+        assert a.with_classes(value, 7) == variant(name, classes=7)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -463,8 +489,9 @@ def test_with_dropout_changes_probabilities_and_nothing_else(name: str) -> None:
     after = a.with_dropout(before, 0.25)
     assert [n for n, _ in after.layers] == [n for n, _ in before.layers]
     dropouts = [layer for _, layer in after.layers if isinstance(layer, a.Dropout)]
-    assert len(dropouts) == (0 if name == "lenet-5" else 2)
+    assert len(dropouts) == (0 if name.startswith(("lenet", "cifar", "figure")) else 2)
     assert all(layer.p == 0.25 for layer in dropouts)
+    assert [x.inverted for x in dropouts] == [x.inverted for _, x in before.layers if isinstance(x, a.Dropout)]
     others = [(n, x) for n, x in after.layers if not isinstance(x, a.Dropout)]
     assert others == [(n, x) for n, x in before.layers if not isinstance(x, a.Dropout)]
     assert before == variant(name)

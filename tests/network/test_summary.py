@@ -20,6 +20,11 @@ from alexnet.network.model import skeleton
 from alexnet.network.summary import explain, summary, table
 from alexnet.network.variants import VARIANTS, variant
 
+ONE_OUTPUT = "yenigun-batch-norm"  # tells two classes apart, and no other number of them
+CONVOLUTIONS = {
+    **{"lenet-5": 3, "cifar-18pct": 3, "cifar-13pct": 2, "cifar-11pct": 2},
+    **{"figure-1-relu": 2, "figure-1-tanh": 2, "figure-1-sigmoid": 2},
+}  # of the others five
 KEYS = "name type input output kernel stride padding groups activation parameters macs".split()
 
 
@@ -41,6 +46,9 @@ def total(text: str, label: str) -> int:
         ("single-column", 2, 58_289_538, 0),
         ("torchvision", 1000, 61_100_840, 0),
         ("lenet-5", 10, 61_706, 0),
+        ("half-width", 1000, 59_798_312, 0),
+        ("yenigun-batch-norm", 2, 21_586_689, 704),
+        ("cifar-13pct", 10, 1_116_490, 0),
         # The paper's, less 9,568 biases, plus a scale, a shift, a mean and a variance for each of these 9,568 features.
         ("batch-norm", 1000, 60_965_224 + 3 * 9_568, 2 * 9_568),
     ],
@@ -84,6 +92,8 @@ def test_the_table_stays_in_its_frame(name: str) -> None:
 @pytest.mark.parametrize(("size", "classes", "channels"), [(None, None, None), (100, 5, 1)])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_json_document(name: str, size: int | None, classes: int | None, channels: int | None) -> None:
+    if size and name == ONE_OUTPUT:
+        size, classes = 200, 2
     value = variant(name, classes, channels)
     document = summary(value, size)
     assert json.loads(json.dumps(document)) == document
@@ -108,7 +118,7 @@ def test_convolutions_and_nothing_else_are_named_conv(name: str) -> None:
     layers = summary(variant(name))["layers"]
     convolutions = [layer for layer in layers if layer["name"].startswith("conv")]
     assert [layer["name"] for layer in convolutions] == [f"conv{n + 1}" for n in range(len(convolutions))]
-    assert len(convolutions) == (3 if name == "lenet-5" else 5)
+    assert len(convolutions) == CONVOLUTIONS.get(name, 5)
     assert [layer["name"] for layer in layers if layer["type"] == convolutions[0]["type"]] == [
         layer["name"] for layer in convolutions
     ]
@@ -135,11 +145,16 @@ def test_geometry_of_the_paper() -> None:
         ("torchvision", "relu", "fc8"),
         ("batch-norm", "relu", "fc8"),
         ("lenet-5", "tanh", "fc5"),
+        ("source-145", "relu", "fc8"),  # where pooling stands between
+        ("yenigun-batch-norm", "relu", "fc8"),
+        ("cifar-13pct", "relu", "fc5"),
+        ("figure-1-tanh", "tanh", "fc5"),
+        ("figure-1-sigmoid", "sigmoid", "fc5"),
     ],
 )
 def test_activation_stands_beside_the_layer_that_feeds_it(name: str, kind: str, last: str) -> None:
     for layer in summary(variant(name))["layers"]:
-        weighted = layer["name"].startswith(("conv", "fc"))
+        weighted = layer["name"].startswith(("conv", "local", "fc"))
         assert layer["activation"] == (kind if weighted and layer["name"] != last else None), layer["name"]
 
 
@@ -149,6 +164,8 @@ def test_a_layer_without_a_non_linearity_does_not_borrow_the_next_ones() -> None
     found = {layer["name"]: layer["activation"] for layer in summary(linear)["layers"]}
     names = ("conv2", "conv3", "conv4", "fc6", "fc7", "fc8")
     assert [found[name] for name in names] == ["relu", None, "relu", None, "relu", None]
+    printed = {layer["name"]: layer["activation"] for layer in summary(variant("arham-pytorch"))["layers"]}
+    assert [printed[name] for name in ("conv5", "fc6", "fc7", "fc8")] == ["relu", None, None, None]
 
 
 # -------------------------------------------------------------------------------------------------------------- explain
@@ -179,7 +196,9 @@ def test_every_explanation_is_true(name: str, extra: int) -> None:
     size = smallest_size(value) + extra
     outputs = {layer["name"]: layer["output"] for layer in summary(value, size)["layers"]}
     explained = [match.groups() for line in explain(value, size) if (match := FORMULA.match(line))]
-    assert len(explained) == (5 if name == "lenet-5" else 8)
+    kinds = ("conv", "pool", "local")
+    assert [entry[0] for entry in explained] == [layer for layer in outputs if layer.startswith(kinds)]
+    assert len(explained) == {3: 5, 2: 6}.get(CONVOLUTIONS.get(name, 5), 8) + (name == "cifar-18pct")
     for layer, bracket, side, padding, kernel, stride, result, maps, printed in explained:
         quotient = (int(side) + 2 * int(padding or 0) - int(kernel)) / int(stride)
         windows = {"⌈": math.ceil, "⌊": math.floor, "": lambda q: q}[bracket](quotient) + 1
@@ -195,6 +214,13 @@ def test_linear_layers_and_adaptive_pooling_are_explained() -> None:
     assert not {"relu1", "drop6"} & lines.keys()
 
 
+def test_a_zero_logit_is_explained() -> None:
+    assert list(explain(variant("yenigun-batch-norm")))[-2:] == [
+        "fc8: 4096 values to 1",
+        "zero8: 1 value and a 0 beside it to 2",
+    ]
+
+
 # -------------------------------------------------------------------------------------------------------------- drawing
 
 
@@ -205,7 +231,7 @@ def test_drawing_as_svg(name: str, tmp_path: Path) -> None:
     text = path.read_text("utf-8")
     assert ElementTree.fromstring(text).tag.endswith("svg")
     for layer in summary(variant(name))["layers"]:
-        if layer["name"].startswith(("conv", "fc")):
+        if layer["name"].startswith(("conv", "local", "fc")):
             assert layer["name"] in text, layer["name"]
             assert " x ".join(map(str, layer["output"])) in text, layer["name"]
 

@@ -14,6 +14,7 @@ from alexnet.network.architecture import (
     Variant,
     Weighted,
     Windowed,
+    ZeroLogit,
     walk,
 )
 
@@ -82,6 +83,8 @@ def _explanation(row: Row) -> str | None:
         return f"{inputs} values to {layer.units}"
     if isinstance(layer, AdaptivePool):
         return f"whatever comes to {_maps(row.output)}"
+    if isinstance(layer, ZeroLogit):
+        return "1 value and a 0 beside it to 2"
     return None
 
 

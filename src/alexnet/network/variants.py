@@ -10,16 +10,41 @@ from collections.abc import Callable
 
 from alexnet.errors import UsageError, unknown
 from alexnet.network.architecture import Variant
-from alexnet.network.families.articles import single_column
-from alexnet.network.families.frameworks import torchvision
+from alexnet.network.families.articles import arham_pytorch, le_keras, single_column, yenigun_batch_norm
+from alexnet.network.families.cifar import (
+    cifar_11pct,
+    cifar_13pct,
+    cifar_18pct,
+    figure_1_relu,
+    figure_1_sigmoid,
+    figure_1_tanh,
+)
+from alexnet.network.families.frameworks import bvlc_alexnet, caffenet, torchvision
 from alexnet.network.families.lenet import lenet_5
 from alexnet.network.families.paper import batch_norm, krizhevsky_2012
+from alexnet.network.families.source import half_width, no_normalisation, no_overlap, one_weird_trick, source_145
 
 VARIANTS: dict[str, Callable[..., Variant]] = {
     "krizhevsky-2012": krizhevsky_2012,
-    "single-column": single_column,
-    "torchvision": torchvision,
     "batch-norm": batch_norm,
+    "source-145": source_145,
+    "no-normalisation": no_normalisation,
+    "no-overlap": no_overlap,
+    "half-width": half_width,
+    "one-weird-trick": one_weird_trick,
+    "bvlc-alexnet": bvlc_alexnet,
+    "caffenet": caffenet,
+    "torchvision": torchvision,
+    "single-column": single_column,
+    "le-keras": le_keras,
+    "yenigun-batch-norm": yenigun_batch_norm,
+    "arham-pytorch": arham_pytorch,
+    "cifar-18pct": cifar_18pct,
+    "cifar-13pct": cifar_13pct,
+    "cifar-11pct": cifar_11pct,
+    "figure-1-relu": figure_1_relu,
+    "figure-1-tanh": figure_1_tanh,
+    "figure-1-sigmoid": figure_1_sigmoid,
     "lenet-5": lenet_5,
 }
 

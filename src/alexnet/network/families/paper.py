@@ -44,6 +44,7 @@ def krizhevsky_2012(classes: int = 1000, channels: int = 3) -> Variant:
         channels=channels,
         top1=0.593,
         top5=0.818,
+        measured="ILSVRC-2012, ten views",
     )
 
 
