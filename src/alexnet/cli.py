@@ -77,7 +77,7 @@ def percent(value: float | None) -> str:
 
 @command("alexnet variants --json")
 def variants_command(as_json: bool) -> None:
-    """The networks, with their sizes and published ImageNet accuracy."""
+    """The networks, with their sizes and published accuracy."""
     from alexnet.network.summary import summary
     from alexnet.network.variants import VARIANTS, variant
 
@@ -87,15 +87,16 @@ def variants_command(as_json: bool) -> None:
         found = summary(value)
         numbers = {key: found[key] for key in ("parameters", "input", "classes")}
         names = {"name": name, "title": value.title, "source": value.source}
-        document.append({**names, **numbers, "top1": value.top1, "top5": value.top5})
-    head = ("name", "parameters", "input", "classes", "top-1", "top-5", "title")
+        published = {key: getattr(value, key) for key in ("top1", "top5", "measured")}
+        document.append({**names, **numbers, **published})
+    head = ("name", "parameters", "input", "classes", "top-1", "top-5", "measured on", "title")
     rows = [_variant_row(entry) for entry in document]
     emit(document, as_json, columns([head, *rows]))
 
 
 def _variant_row(entry: dict[str, Any]) -> tuple[Any, ...]:
     size = "x".join(map(str, entry["input"]))
-    published = (percent(entry["top1"]), percent(entry["top5"]))
+    published = (percent(entry["top1"]), percent(entry["top5"]), entry["measured"])
     return (entry["name"], f"{entry['parameters']:,}", size, entry["classes"], *published, entry["title"])
 
 
