@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 
 import alexnet
 from alexnet.errors import DivergedError, PictureError, UsageError
+from alexnet.network.architecture import Conv, Dropout, Linear, MaxPool, ReLU, Variant, ZeroLogit
 from alexnet.training.checkpoint import Checkpoints
 from alexnet.training.config import read_config
 from alexnet.training.journal import Journal
@@ -255,6 +257,37 @@ def test_without_validation_the_last_weights_are_kept(photos, tmp_path):
     assert result["best"]["top1"] is None and result["best"]["epoch"] == 2
     assert (tmp_path / "run" / "best.safetensors").samefile(tmp_path / "run" / "last.safetensors")
     assert sum(read_config(tmp_path / "run").counts["train"].values()) == 60
+
+
+ONE_OUTPUT = Variant(
+    name="one-output",
+    title="a small network with one sigmoid output",
+    source="",
+    layers=(
+        ("conv1", Conv(8, 5, stride=2, std="glorot-uniform")),
+        ("relu1", ReLU()),
+        ("pool1", MaxPool(3, 2)),
+        ("drop2", Dropout(0.1, inverted=False)),
+        ("fc2", Linear(1, std="glorot-uniform")),
+        ("zero2", ZeroLogit()),
+    ),
+    classes=2,
+    size=32,
+    stored=36,
+)
+
+
+def test_one_output_tells_two_classes_apart_and_no_more(photos, tmp_path):
+    with pytest.raises(UsageError, match="one-output: its one output tells two classes apart, not 3"):
+        alexnet.train(photos, variant=ONE_OUTPUT, out=tmp_path / "three", settings=["batch_size=16"])
+    for part in ("train", "test"):
+        shutil.rmtree(photos / part / "cedar")
+    alexnet.train(photos, variant=ONE_OUTPUT, epochs=2, out=tmp_path / "two", settings=["batch_size=16"])
+    config = read_config(tmp_path / "two")
+    assert config.variant.classes == 2 and config.variant == ONE_OUTPUT
+    model = alexnet.load(tmp_path / "two")
+    logits = model.logits(model.preprocess(sorted(photos.rglob("*.png"))[:3]))
+    assert logits.shape == (3, 2) and not logits[:, 0].any() and logits[:, 1].all()
 
 
 def test_a_config_is_a_recipe_and_a_variant(photos, tmp_path):
