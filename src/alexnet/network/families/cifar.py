@@ -116,7 +116,7 @@ def cifar_11pct(classes: int = 10, channels: int = 3) -> Variant:
 
 def figure_1_relu(classes: int = 10, channels: int = 3) -> Variant:
     """The network of figure 1."""
-    return _figure_1("relu", ReLU(), classes, channels)
+    return _figure_1("ReLU", ReLU(), classes, channels)
 
 
 def figure_1_tanh(classes: int = 10, channels: int = 3) -> Variant:
@@ -130,20 +130,20 @@ def figure_1_sigmoid(classes: int = 10, channels: int = 3) -> Variant:
 
 
 def _figure_1(name: str, nonlinearity: Nonlinearity, classes: int, channels: int) -> Variant:
-    """The 13 % network on whole pictures with another non-linearity."""
-    parent = cifar_13pct(classes, channels)
+    """The 13 % network on whole pictures, with a non-linearity of that name."""
+    parent, key = cifar_13pct(classes, channels), name.lower()
 
-    def exchanged(key: str, layer: Layer) -> tuple[str, Layer]:
-        return (key.replace("relu", name), nonlinearity) if isinstance(layer, ReLU) else (key, layer)
+    def exchanged(old: str, layer: Layer) -> tuple[str, Layer]:
+        return (old.replace("relu", key), nonlinearity) if isinstance(layer, ReLU) else (old, layer)
 
     return replace(
         parent,
-        name=f"figure-1-{name}",
+        name=f"figure-1-{key}",
         title=f"The network of the paper's figure 1 with {name}",
         # PAPER §3.1: "a four-layer convolutional neural network", which nothing identifies.
         source="the paper's figure 1, which names no network; chosen: cifar-13pct, since section 3.3 calls that a "
         "four-layer CNN too, on whole pictures, since the figure is without regularisation, hence without random crops",
-        layers=tuple(exchanged(key, layer) for key, layer in parent.layers),
+        layers=tuple(exchanged(old, layer) for old, layer in parent.layers),
         size=32,
         top1=None,
         measured="",
