@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from alexnet.environment import environment, keep_memory
-from alexnet.experiments.bench import median_seconds
+from alexnet.experiments.ways import median_seconds
 from alexnet.network.model import build
 from alexnet.training.augment import resized
 

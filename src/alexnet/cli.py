@@ -324,24 +324,40 @@ def _line(entry: dict[str, Any]) -> str:
 
 
 @command("alexnet bench train")
-@click.argument("what", type=click.Choice(["train"]))
+@click.argument("what", type=click.Choice(["train", "predict"]))
 @click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Pictures of a step.")
+@click.option(
+    "--batch", "batches", multiple=True, type=click.IntRange(1), help="Pictures at once.  [default: 128; 1, 8 and 32]"
+)
 @click.option("--turns", type=click.IntRange(1), default=5, show_default=True, help="How often each way is measured.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to a .json file.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def bench(what: str, variant: str, batch: int, turns: int, out: Path | None, force: bool, as_json: bool) -> None:
+def bench(
+    what: str, variant: str, batches: tuple[int, ...], turns: int, out: Path | None, force: bool, as_json: bool
+) -> None:
     """Measure speed here, the stock way beside ours. Wants a quiet machine."""
-    from alexnet.experiments.bench import bench_train
+    from alexnet.experiments.bench import bench_predict, bench_train
 
     if out:
         new_file(out, force, (".json",))
-    found = bench_train(variant, batch, turns)
+    if what == "train":
+        found = bench_train(variant, batches[0] if batches else 128, turns)
+        more = f"normalisation {found['normalisation']:.1%}, memory {found['memory']:.2f} x what was counted"
+        lines = [_speed(found["what"], found) + f"; {more}"]
+    else:
+        found = bench_predict(variant, batches or (1, 8, 32), turns)
+        lines = [_speed(f"predict {variant}, batch {row['batch']}", row) for row in found["batches"]]
     if out:
         write_json(out, found)
-    text = f"{found['what']}: {found['ours']:.1f} {found['unit']}, stock {found['stock']:.1f}, {found['ratio']:.2f} x; "
-    text += f"{found['share']:.0%} of the limit ({found['limit']:.0f}), normalisation {found['normalisation']:.1%}"
-    emit(found, as_json, text)
+    emit(found, as_json, "\n".join(lines))
+
+
+def _speed(what: str, figures: dict[str, Any]) -> str:
+    beside = f", ONNX Runtime {figures['onnxruntime']:.1f}" if "onnxruntime" in figures else ""
+    return (
+        f"{what}: {figures['ours']:.1f} pictures/s, stock {figures['stock']:.1f}{beside}; {figures['ratio']:.2f} x "
+        f"stock; {figures['share']:.0%} of the limit ({figures['limit']:.0f})"
+    )
 
 
 @command("alexnet doctor")

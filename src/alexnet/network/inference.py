@@ -104,6 +104,8 @@ def converted(network: nn.Sequential, rows: Rows, kind: str) -> nn.Sequential:
                 whole = child.in_features % LANES == 0
                 make = _int8 if kind == "int8" and whole else _bfloat16
                 children[name] = make(child, *_affine(child, norm), rows(f"{name}.weight"))
+            case nn.ReLU():
+                children[name] = nn.ReLU(inplace=True)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 children |= {} if folded else {name: child}
             case _:

@@ -103,9 +103,8 @@ class Pixels(nn.Module):
         self.register_buffer("luma", torch.tensor(LUMA), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = pictures.float()
         if self.order == "grey":
-            x = (x * self.luma).sum(-1, keepdim=True)
+            pictures = (pictures * self.luma).sum(-1, keepdim=True)
         elif self.order == "BGR":
-            x = x.flip(-1)
-        return ((x - self.mean) * self.scale).permute(0, 3, 1, 2)
+            pictures = pictures.flip(-1)
+        return (pictures - self.mean).mul_(self.scale).permute(0, 3, 1, 2)

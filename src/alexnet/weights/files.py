@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
-BLOCK = 2**22  # values that `rows` yields at a time
+BLOCK = 2**20  # values that `rows` yields at a time
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,225 @@
+"""One way of computing, measured: what runs in the processes of `bench`. `python -m alexnet.experiments.ways WHAT …`"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alexnet.environment import keep_memory
+from alexnet.network.variants import variant as named
+
+CLASSES = 1000
+Figures = dict[str, float]
+
+
+def median_seconds(action: Callable[[], object], times: int, warm: int = 2) -> float:
+    """Median duration of an action, after a few that do not count."""
+    for _ in range(warm):
+        action()
+    durations = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations)
+
+
+def stock_network(variant: str) -> Any:
+    """The network as a textbook writes it: torch's own layers, torch's own response normalisation."""
+    from torch import nn
+
+    from alexnet.network.layers import ResponseNorm
+    from alexnet.network.model import build
+
+    network = build(variant, classes=CLASSES)
+    for name, child in network.named_children():
+        if isinstance(child, ResponseNorm) and child.arguments.over == "maps":  # torch has none over space
+            size, alpha, beta, k, *_ = child.arguments
+            setattr(network, name, nn.LocalResponseNorm(size, alpha * size, beta, k))
+        for parameter in child.parameters():
+            parameter.data = parameter.data.contiguous()
+    return network
+
+
+def train_stock(variant: str, batch: int) -> Figures:
+    import torch
+    from torch.nn import functional as F
+
+    network = stock_network(variant).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    size = named(variant).size
+    pictures, labels = torch.randn(batch, 3, size, size), torch.randint(0, CLASSES, (batch,))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(pictures), labels).backward()
+        optimizer.step()
+
+    return {"seconds": median_seconds(step, 2, warm=1)}
+
+
+def train_ours(variant: str, batch: int) -> Figures:
+    """The step of the training loop, on pictures that are there already, and what normalisation takes of it."""
+    import torch
+
+    from alexnet.network import compiled
+    from alexnet.network.architecture import Input
+    from alexnet.network.layers import Pixels, ResponseNorm
+    from alexnet.network.model import build
+    from alexnet.pictures.batches import Order
+    from alexnet.training.checkpoint import State, Sums
+    from alexnet.training.optimizer import make_optimizer
+    from alexnet.training.recipes import recipe
+    from alexnet.training.train import Plan, bfloat16, update
+
+    keep_memory()
+    compiled.build()
+    before = peak_memory()
+    asked, device = recipe("krizhevsky-2012"), torch.device("cpu")
+    network = build(variant, classes=CLASSES).train()
+    state = State(network, make_optimizer(network, asked), Sums.zero(device))
+    size = named(variant).size
+    views = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (batch,))
+    pixels = Pixels(Input(size=size, stored=256, mean=(120.0,) * 3, scale=(1.0,) * 3))
+    plan = Plan(asked, Order(1000, batch, 0), pixels, size, device, bfloat16(asked, device), None)
+    whole = median_seconds(lambda: update(state, plan, views, labels), 6)
+    memory = peak_memory() - before
+    norms = {child for child in network.children() if isinstance(child, ResponseNorm)}
+    return {"seconds": whole, "memory": memory, "normalisation": _seconds_of(norms, network, plan, views) / whole}
+
+
+def _seconds_of(layers: set[Any], network: Any, plan: Any, views: Any) -> float:
+    """Forward and backward of some layers alone, on inputs of their shapes."""
+    import torch
+
+    total, x = 0.0, plan.pixels(views)
+    with plan.arithmetic(), torch.no_grad():
+        for child in network.children():
+            if child in layers:
+                inner = x.detach().requires_grad_()
+                gradient = torch.randn_like(inner)
+
+                def both(child: Any = child, inner: Any = inner, gradient: Any = gradient) -> None:
+                    with torch.enable_grad():
+                        torch.autograd.grad(child(inner), inner, gradient)
+
+                total += median_seconds(both, 5)
+            x = child(x)
+    return total
+
+
+def save_model(variant: str, path: str) -> Figures:
+    """A model file of the network as it is before training."""
+    from alexnet.network.architecture import Input
+    from alexnet.network.model import build
+    from alexnet.weights import files
+
+    value = named(variant)
+    rule = Input(size=value.size, stored=value.stored, mean=(120.0,) * 3, scale=(1 / 64,) * 3)
+    names = tuple(f"class {index}" for index in range(value.classes))
+    files.save(Path(path), build(value).state_dict(), files.Description(value, names, rule))
+    return {}
+
+
+def predict_ours(variant: str, batch: int, model: str) -> Figures:
+    """A loaded model on uint8 pictures; bytes of its weights in the form it takes, `products` those of its products."""
+    import torch
+
+    from alexnet.weights.model import load
+
+    torch.randn(8, 8) @ torch.randn(8, 8)  # the engine itself comes with its first product
+    before = peak_memory()
+    size, loaded = named(variant).size, load(model)
+    pictures = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8).numpy()
+    seconds = median_seconds(lambda: loaded.logits(pictures), 20)
+    memory = peak_memory() - before
+    sizes = {name: tensor.nbytes for name, tensor in loaded.form(batch).state_dict().items()}
+    products = sum(size for name, size in sizes.items() if name.startswith("fc"))
+    return {"seconds": seconds, "memory": memory, "weights": sum(sizes.values()), "products": products}
+
+
+def bare_network(variant: str) -> Any:
+    """The stock network without normalisation over maps, and pictures as it takes them."""
+    from torch import nn
+
+    network = stock_network(variant).eval().requires_grad_(False)
+    kept = [child for child in network if not isinstance(child, nn.LocalResponseNorm)]
+    return nn.Sequential(*kept)
+
+
+def predict_stock(variant: str, batch: int) -> Figures:
+    """float32, torch's own memory layout."""
+    import torch
+
+    network, size = bare_network(variant), named(variant).size
+    pictures = torch.randn(batch, 3, size, size)
+    with torch.inference_mode():
+        return {"seconds": median_seconds(lambda: network(pictures), 20)}
+
+
+def predict_onnxruntime(variant: str, batch: int) -> Figures:
+    """The same network, exported by torch and computed by ONNX Runtime in float32."""
+    import io
+
+    import onnxruntime
+    import torch
+
+    network, size = bare_network(variant), named(variant).size
+    pictures = torch.randn(batch, 3, size, size)
+    file = io.BytesIO()
+    exported = torch.onnx.export(network, (pictures,), dynamo=True, verbose=False)
+    assert exported is not None
+    file.write(exported.model_proto.SerializeToString())
+    session = onnxruntime.InferenceSession(file.getvalue())
+    feed = {session.get_inputs()[0].name: pictures.numpy()}
+    return {"seconds": median_seconds(lambda: session.run(None, feed), 20)}
+
+
+def limits() -> Figures:
+    """Operations a second of large matrix products in bfloat16, and bytes a second read from memory."""
+    import torch
+
+    n = 4096
+    left, right = (torch.randn(n, n).bfloat16() for _ in range(2))
+    values = torch.ones(2**26)
+    return {
+        "flops": 2.0 * n**3 / median_seconds(lambda: left @ right, 7),
+        "bytes": values.nbytes / median_seconds(values.sum, 7),
+    }
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has held so far."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["limits"]:
+            answer = limits()
+        case ["model", variant, path]:
+            answer = save_model(variant, path)
+        case ["train", "ours", variant, batch]:
+            answer = train_ours(variant, int(batch))
+        case ["train", "stock", variant, batch]:
+            answer = train_stock(variant, int(batch))
+        case ["predict", "ours", variant, batch, model]:
+            answer = predict_ours(variant, int(batch), model)
+        case ["predict", "stock", variant, batch, _]:
+            answer = predict_stock(variant, int(batch))
+        case ["predict", "onnxruntime", variant, batch, _]:
+            answer = predict_onnxruntime(variant, int(batch))
+        case _:
+            raise SystemExit(f"no such measurement: {sys.argv[1:]}")
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
