@@ -1,4 +1,4 @@
-"""Training speed of the article's Keras network under TensorFlow, and of ours, in turn; writes results/bench-keras.json.
+"""Training speed of the article's Keras network under TensorFlow, and of ours: writes results/bench-keras.json.
 
     python3 -m venv /tmp/keras && /tmp/keras/bin/pip install tensorflow-cpu==2.21.0
     python benchmarks/keras_article.py --keras /tmp/keras/bin/python
