@@ -60,8 +60,8 @@ def compared(variant: str, data: str) -> dict[str, Any]:
     pixels = Pixels(Input(size=SIZE, stored=STORED, mean=(120.0,) * 3, scale=(asked.scale,) * 3))
     plan = Plan(asked, Order(len(part), BATCH, 0), pixels, SIZE, device, False, None)
     losses, angles, lengths = [], [], []
-    for batch in batches(part, plan.order, plan.purposes, range(STEPS)):
-        seen = plan.tensors(batch)
+    for batch, pictures in plan.carry(batches(part, plan.order, plan.purposes, range(STEPS))):
+        seen = plan.tensors(batch, pictures)
         found = []
         for low in (True, False):
             torch.manual_seed(dropout_seed(0, batch.step))

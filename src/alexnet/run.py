@@ -167,6 +167,8 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     keep_memory()
     compiled.build()
     network = build(config.variant, size=config.input.size, seed=config.seed).to(device)
+    if recipe.compile != "none":
+        network.compile(mode=recipe.compile)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
     checkpoints = Checkpoints(folder / "checkpoint", recipe.checkpoint_minutes)
     if checkpoints.load(state):

@@ -18,7 +18,7 @@ def module(row: a.Row) -> nn.Module:
     layer, channels = row.layer, row.input[0]
     match layer:
         case a.Conv(kernel=kernel, stride=stride, padding=padding):
-            kind = layers.CeilConv2d if layer.ceil else nn.Conv2d
+            kind = layers.CeilConv2d if layer.ceil else layers.FirstConv2d if channels == 3 else nn.Conv2d
             bias, groups = layer.bias is not None, layer.groups
             return kind(channels, layer.channels, kernel, stride, padding, groups=groups, bias=bias)
         case a.Local(kernel=kernel, stride=stride, padding=padding):

@@ -74,7 +74,8 @@ def _fits(x: Tensor, norm: Norm) -> bool:
     channels = x.shape[1] // norm.columns
     small = channels <= MOST_CHANNELS and norm.size // 2 <= WIDEST_HALF and norm.size % 2 == 1
     laid_out = x.dtype in KERNEL_TYPES and x.is_contiguous(memory_format=torch.channels_last)
-    return norm.over == "maps" and x.device.type == "cpu" and small and laid_out and kernel() is not None
+    here = norm.over == "maps" and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return here and small and laid_out and kernel() is not None
 
 
 def _compiled(name: str, norm: Norm, x: Tensor, *more: Tensor) -> Tensor:

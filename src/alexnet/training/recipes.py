@@ -88,6 +88,7 @@ class Recipe:
 
     unreadable: Literal["refuse", "skip"] = "refuse"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["none", "default", "reduce-overhead"] = "none"  # mode of torch.compile; the last uses CUDA graphs
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = 1  # threads that read ahead
     checkpoint_minutes: float = 0.0  # 0: as often as costs 2 % of the time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from alexnet.errors import UsageError
 from alexnet.network.inference import has_bfloat16
-from alexnet.pictures.batches import Batch, Order, batches
+from alexnet.pictures.batches import Batch, Order, ahead, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
 from alexnet.training.checkpoint import Checkpoints, State
@@ -51,13 +51,31 @@ class Plan:
         """bfloat16 products over float32 weights, or plain float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Training views [B, size, size, 3] and labels [B] of a batch, on the device; the chance stays here, where
-        corners of crops are read from it."""
+    def carry(self, found: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+        """Each batch with its pictures on the device; to a GPU the next ones are copied while it computes."""
+        if self.device.type != "cuda":
+            for batch in found:
+                yield batch, torch.from_numpy(batch.pictures).to(self.device)
+            return
+        copies = torch.cuda.Stream(self.device)
+
+        def copy(batch: Batch) -> tuple[Batch, Tensor, torch.cuda.Event]:
+            with torch.cuda.stream(copies):
+                pictures = torch.from_numpy(batch.pictures).pin_memory().to(self.device, non_blocking=True)
+                return batch, pictures, copies.record_event()
+
+        for batch, pictures, copied in ahead(copy, found):
+            here = torch.cuda.current_stream(self.device)
+            here.wait_event(copied)
+            pictures.record_stream(here)  # its memory may be used again only once this stream is done with it
+            yield batch, pictures
+
+    def tensors(self, batch: Batch, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Training views [B, size, size, 3] and labels [B] of a batch whose pictures are on the device; the chance
+        stays here, where corners of crops are read from it."""
         chance = {purpose: single(cells) for purpose, cells in batch.chance.items()}
-        pictures = torch.from_numpy(batch.pictures).to(self.device)
         views = augment(pictures, chance, self.recipe.views, self.size)
-        return views, torch.from_numpy(batch.labels).to(self.device)
+        return views, torch.from_numpy(batch.labels).to(self.device, non_blocking=True)
 
 
 def train(
@@ -77,11 +95,12 @@ def train(
     recipe = plan.recipe
     state.network.train()
     journal.begin(state)
-    for batch in batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers):
+    found = batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers)
+    for batch, pictures in plan.carry(found):
         learning_rate = rate(recipe, batch.step, plan.steps, state.history)
         set_rate(state.optimizer, learning_rate)
         torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
-        update(state, plan, *plan.tensors(batch))
+        update(state, plan, *plan.tensors(batch, pictures))
         journal.tick(state)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
             with journal.pause():
