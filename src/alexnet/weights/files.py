@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
-BLOCK = 2**20  # values that `rows` yields at a time
+BLOCK, MAPPED = 2**18, 2**22  # values that `rows` yields at a time, and has in memory
 
 
 @dataclass(frozen=True)
@@ -122,18 +122,19 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def rows(path: Path, name: str) -> Iterator[Tensor]:
-    """The rows of a tensor in consecutive blocks, each mapped for itself: the file does not gather in memory."""
+    """The rows of a tensor in consecutive blocks. The file is mapped anew now and then, so that it does not gather in
+    memory."""
     from safetensors import safe_open
 
     start, count = 0, 1
     while start < count:
         with safe_open(path, framework="pt") as file:
             part = file.get_slice(name)
-            shape = part.get_shape()
-            count = shape[0] if shape else 1
-            step = max(1, BLOCK // max(1, math.prod(shape[1:])))
-            yield part[start : start + step] if shape else file.get_tensor(name)
-        start += step
+            count, *rest = part.get_shape() or [1]
+            row = max(1, math.prod(rest))
+            some = part[start : start + max(1, MAPPED // row)] if part.get_shape() else file.get_tensor(name)[None]
+            yield from some.split(max(1, BLOCK // row))
+            start += len(some)
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
