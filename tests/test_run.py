@@ -113,7 +113,7 @@ def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monk
         save(self, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "due", lambda self: counter.pop() if counter else False)
+    monkeypatch.setattr(Checkpoints, "due", lambda self, state: counter.pop() if counter else False)
     counter = [True, *[False] * (stop - 1)]
     monkeypatch.setattr(Checkpoints, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):

@@ -6,9 +6,11 @@ import gc
 import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -231,7 +233,7 @@ def prepare(data: str, out: Path, size: int, resize: Any, force: bool, as_json: 
 @click.option("--recipe", help="Name of a recipe, or a JSON file (a run's config.json too).  [default: fast]")
 @click.option("--variant", help="Name of a network, or a JSON file.  [default: the recipe's]")
 @click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Fixes all chance.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Fixes all chance.  [default: 0]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<date>-<data>-<recipe>]")
 @click.option(
     "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable."
@@ -250,14 +252,19 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
     """
     from alexnet.run import train as run
 
-    if resume and (data or options["out"] or options["recipe"] or options["variant"]):
-        raise UsageError("--resume works from the run folder alone; leave out DATA, --out, --recipe and --variant")
+    settled = ("recipe", "variant", "out", "valid", "skip_list", "force")
+    if resume and (data or any(options[name] for name in settled)):
+        raise UsageError(f"--resume works from the run folder alone; leave out DATA, {_flags(settled)}")
     document = run(data or "patterns", resume=resume, **options)
     best = document["best"]
     scored = f", best validation top-1 {percent(best['top1'])} in epoch {best['epoch']}" if best["top1"] else ""
     tested = f", test top-1 {100 * document['test']['top1']:.2f} %" if document["test"] else ""
     text = f"{document['epochs']} epochs, {document['images_per_second']:.0f} pictures/s{scored}{tested}"
     emit(document, as_json, f"{text}\n{document['run']}")
+
+
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 @command("alexnet evaluate runs/photos photos/")
@@ -391,6 +398,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding does not
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         result = cli.main(arguments, prog_name="alexnet", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
@@ -410,6 +418,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if error.errno is None:
             raise
         fail(f"{error.filename or 'input/output'}: {error.strerror}", StorageError.exit_code)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends a command as Ctrl-C does: what was half done is cleaned up."""
+    os.write(2, b"alexnet: terminated\n")  # print would fail where the signal came in the middle of another
+    sys.exit(128 + number)
 
 
 def fail(message: str, code: int, context: click.Context | None = None) -> NoReturn:

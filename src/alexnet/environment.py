@@ -42,6 +42,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "devices": devices(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16": bool(torch.cpu._is_avx512_bf16_supported()),
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

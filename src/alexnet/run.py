@@ -29,7 +29,7 @@ from alexnet.pictures.batches import Order
 from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
-from alexnet.storage import write_csv, write_json
+from alexnet.storage import changes, link, sweep, write_csv, write_json
 from alexnet.training import memory, recipes
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
@@ -43,9 +43,9 @@ from alexnet.training.config import (
     skip_lines,
     variant_of,
 )
-from alexnet.training.folder import clear, own
+from alexnet.training.folder import CONFIG, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
-from alexnet.training.keeper import Keeper, best_row, link, validation
+from alexnet.training.keeper import Keeper, best_row, validation
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipes import EXECUTION, Recipe
 from alexnet.training.train import Plan
@@ -61,7 +61,7 @@ def train(
     recipe: str | Recipe | None = None,
     variant: str | Variant | None = None,
     epochs: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Sequence[str] = (),
     valid: str | os.PathLike[str] | None = None,
@@ -72,43 +72,56 @@ def train(
     """Train a classifier on DATA and evaluate it; the answer is what `alexnet train --json` prints.
 
     `recipe` and `variant` are names, values, or JSON files (a run's `config.json` too); `settings` are
-    "field=value" texts. Everything is written to the run folder `out`, which must be new unless `force`; with `resume`
-    a run goes on where its last checkpoint stands. Raises the errors of `alexnet.errors`.
+    "field=value" texts; `seed` is 0 by default. Everything is written to the run folder `out`, which must be new
+    unless `force`; with `resume` a run goes on where its last checkpoint stands. Raises the errors of `alexnet.errors`.
     """
     if epochs is not None:
         settings = [*settings, f"epochs={epochs}"]
     if resume is not None:
-        return _resume(Path(resume), settings)
+        return _resume(Path(resume), settings, seed)
     asked = recipes.with_settings(recipe_of(recipe), settings)
     draft = variant_of(variant or asked.variant)
     folder = Path(out) if out is not None else _default_folder(data, asked.name)
     with own(folder, force):
-        config, parts = resolve(data, valid, skip_lines(skip_list), seed, asked, draft)
+        config, parts = resolve(data, valid, skip_lines(skip_list), seed or 0, asked, draft)
+        need = _disk_bytes(config)
+        free = shutil.disk_usage(folder).free + occupied(folder)
+        if free < need:
+            raise StorageError(f"{folder}: the run takes up to {_mb(need)}, {_mb(free)} are free; make room")
         clear(folder)
-        _announce(config, folder)
-        write_json(folder / "environment.json", environment())
-        write_split(folder / "split.csv", config.classes, parts)
-        write_json(folder / "config.json", config.to_json())  # last: from here on the run can be resumed
-        return _carry_out(folder, config, parts)
+        write_json(folder / CONFIG, config.to_json())  # first: from here on the run can be resumed
+        with resumable(folder):
+            _announce(config, need, folder)
+            return _carry_out(folder, config, parts)
 
 
-def _resume(folder: Path, settings: Sequence[str]) -> dict[str, Any]:
+def _resume(folder: Path, settings: Sequence[str], seed: int | None) -> dict[str, Any]:
     config = read_config(folder)
     recipe = recipes.with_settings(config.recipe, settings)
-    for field in dataclasses.fields(Recipe):
-        old, new = getattr(config.recipe, field.name), getattr(recipe, field.name)
-        if old != new and field.name not in EXECUTION:
-            raise UsageError(f"--resume: {field.name} was {old} and cannot become {new}; start a new run for that")
+    pairs = [(f.name, getattr(config.recipe, f.name), getattr(recipe, f.name)) for f in dataclasses.fields(Recipe)]
+    for name, old, new in [*pairs, ("seed", config.seed, config.seed if seed is None else seed)]:
+        if old != new and name not in EXECUTION:
+            raise UsageError(f"--resume: {name} was {old} and cannot become {new}; start a new run for that")
     with own(folder, force=False, existing=True):
+        sweep(folder)
         if (folder / "result.json").is_file():
             say(f"{folder}: the run is complete")
             Checkpoints(folder / "checkpoint").clear()
-            return dict(json.loads((folder / "result.json").read_text("utf-8")))
+            return _result_of(folder)
         torch.set_num_threads(config.threads)
         found, parts = resolve(config.data, config.valid, config.skip_list, config.seed, recipe, config.variant)
         if change := difference(config, found):
             raise UsageError(f"--resume: {config.data} has changed since the run began: {change}")
-        return _carry_out(folder, replace(config, recipe=recipe), parts)
+        with resumable(folder):
+            return _carry_out(folder, replace(config, recipe=recipe), parts)
+
+
+def _result_of(folder: Path) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text("utf-8"))
+        return result | {"run": str(folder)}
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{folder}/result.json: not a run's result: {error}; the models beside it are whole") from None
 
 
 def _default_folder(data: str | os.PathLike[str], recipe: str) -> Path:
@@ -118,26 +131,32 @@ def _default_folder(data: str | os.PathLike[str], recipe: str) -> Path:
     return folder if not folder.exists() else next(f for f in numbered if not f.exists())
 
 
-def _announce(config: Config, folder: Path) -> None:
-    """Say what will be trained on what, and how much disk it will take."""
+def _disk_bytes(config: Config) -> int:
+    """The most that weights and checkpoints of a run take on the disk."""
+    rows = architecture.walk(config.variant, config.input.size)
+    weights = 4 * sum(row.parameters + row.statistics for row in rows)
+    copies = {"sgd": 2, "adamw": 3}[config.recipe.update]
+    return 3 * weights + (KEEP + 1) * copies * weights  # one of each is being written while the others stand
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def _announce(config: Config, need: int, folder: Path) -> None:
+    """Say what will be trained on what, and that it will take `need` bytes of disk."""
     for name, counts in config.counts.items():
         shown = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:12])
         more = f", … ({len(counts)} classes)" if len(counts) > 12 else ""
         tell(folder, f"{name}: {sum(counts.values()):,} pictures: {shown}{more}")
-    rows = architecture.walk(config.variant, config.input.size)
-    weights = 4 * sum(row.parameters + row.statistics for row in rows)
-    copies = {"sgd": 2, "adamw": 3}[config.recipe.update]
-    need = 3 * weights + (KEEP + 1) * copies * weights  # one of each is being written while the others stand
+    values = sum(row.parameters + row.statistics for row in architecture.walk(config.variant, config.input.size))
     arithmetic = "bfloat16" if config.bfloat16 else "float32"
     side = config.input.size
     tell(
         folder,
-        f"{config.variant.name} ({weights // 4:,} values) at {side} x {side}, recipe {config.recipe.name}, "
-        f"{config.recipe.epochs} epochs, {arithmetic}; takes up to {need / 1e9:.1f} GB of disk in {folder}",
+        f"{config.variant.name} ({values:,} values) at {side} x {side}, recipe {config.recipe.name}, "
+        f"{config.recipe.epochs} epochs, {arithmetic}; takes up to {_mb(need)} of disk in {folder}",
     )
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise StorageError(f"{folder}: the run takes up to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB free; make room")
 
 
 def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
@@ -150,8 +169,27 @@ def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
     write_csv(path, ("path", "class", "split"), rows)
 
 
+def _record(folder: Path, config: Config, parts: Parts) -> None:
+    """environment.json and split.csv, unless the run began earlier; then say what else it runs on now."""
+    path, now = folder / "environment.json", environment()
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        write_json(path, before := now)
+    if found := changes(_rounding(before), _rounding(now)):
+        tell(folder, f"not as the run began, so that the last bits may come out otherwise: {'; '.join(found)}")
+    if not (folder / "split.csv").is_file():
+        write_split(folder / "split.csv", config.classes, parts)
+
+
+def _rounding(environment: dict[str, Any]) -> dict[str, Any]:
+    """What of an environment has a say in how numbers are rounded."""
+    return {key: environment.get(key) for key in ("packages", "processor", "instructions")}
+
+
 def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     """Train, evaluate and report; the folder's configuration is written."""
+    _record(folder, config, parts)
     recipe, device = config.recipe, choose_device(config.recipe)
     mean = torch.from_numpy(mean_view(parts[TRAIN], config.input)) if config.input.mean_picture else None
     plan = Plan(
@@ -170,20 +208,28 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     if recipe.compile != "none":
         network.compile(mode=recipe.compile)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
-    checkpoints = Checkpoints(folder / "checkpoint", recipe.checkpoint_minutes)
+    every = (recipe.checkpoint_minutes, recipe.checkpoint_steps)
+    checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every)
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(VALIDATION), mean)
     journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs)
-    with Signals().listen() as signals:
+    signals = Signals()
+    with signals.listen():
         try:
             train_loop(state, plan, parts[TRAIN], keeper.validate, journal, checkpoints, signals)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU there is no class of its own
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             raise memory.out_of_memory(config.variant, plan.size, config.input.stored, recipe, device) from None
-    keeper.finish(state)
-    result = _conclude(folder, config, parts, state)
+    try:
+        signals.deliver()
+        keeper.finish(state)
+        result = _conclude(folder, config, parts, state)
+    except (KeyboardInterrupt, SystemExit):
+        checkpoints.save(state)
+        tell(folder, f"stopped; go on with: alexnet train --resume {folder}")
+        raise
     checkpoints.clear()
     return result
 

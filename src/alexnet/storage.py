@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,35 @@ def _publish(partial: Path, path: Path) -> None:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
+    flush(path.parent)
+
+
+def flush(folder: Path) -> None:
+    """Have the names in a folder on the disk, where the system lets one ask for that."""
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed were writing in a folder, and below it."""
+    for partial in folder.rglob(".*.partial*"):
+        partial.unlink(missing_ok=True)
+
+
+def link(path: Path, name: Path) -> None:
+    """Let `name` be another name of the file `path`; a copy where the file system has no links."""
+    if name.exists() and name.samefile(path):
+        return
+    with whole(name) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(path, partial)
+        except OSError:
+            shutil.copyfile(path, partial)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,3 +85,15 @@ def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]])
     table.writerow(heading)
     table.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> list[str]:
+    """Where two JSON documents differ, in words: "recipe.epochs was 3 and is 30"."""
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += changes(old, new, f"{where}{key}.")
+        elif old != new:
+            found.append(f"{where}{key} was {old!s:.60} and is {new!s:.60}")
+    return found

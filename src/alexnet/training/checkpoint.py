@@ -1,7 +1,7 @@
 """Where a run stands, on disk: all that is needed to go on with the same bits, safe against a crash at any moment.
 
 Each checkpoint is a folder `checkpoint/<step>/`: first the tensors, then, as the commit, one small `state.json` that
-holds their digest and the history. The two newest are kept.
+holds their digest, the history, and a digest of itself. The two newest are kept.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from alexnet.errors import StorageError, WeightsError
+from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.progress import say
-from alexnet.storage import write_json
+from alexnet.storage import changes, flush, write_json
 from alexnet.training.optimizer import load_named_state, named_state
 from alexnet.weights.files import save_tensors
 
 KEEP = 2
 SHARE = 0.02  # of the training time that saving may take
+SLOW_DISK = 200e6  # bytes/s, and
+SLOW_SYNC = 0.05  # seconds: what the first save is expected to take, before one was measured
 
 
 @dataclass
@@ -66,104 +70,133 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"run": 0.0, "steps": 0.0})
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor under one name, each with memory of its own."""
+        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"optimizer/{name}": t for name, t in named_state(self.network, self.optimizer).items()}
+        return tensors | {"sums/totals": self.sums.totals, "sums/bad_step": self.sums.bad_step}
+
 
 @dataclass
 class Checkpoints:
     """The checkpoints of a run, and when the next is due."""
 
     folder: Path
-    minutes: float = 0.0  # 0: chosen so that saving takes SHARE of the time
+    config: Mapping[str, Any] = field(default_factory=dict)  # JSON; a run goes on under the one it began with alone
+    minutes: float = 0.0  # between two
+    steps: int = 0  # between two; where both are 0, saving takes SHARE of the time
+    step: int | None = None  # that the newest one holds
     last: float = field(default_factory=time.monotonic)
     cost: float | None = None  # seconds of the last save
 
-    def due(self) -> bool:
+    def due(self, state: State) -> bool:
         """Whether it is time to save again."""
-        elapsed = time.monotonic() - self.last
-        # Before the first save its cost is unknown; half a minute is long against any save of a network this size.
-        wait = 60 * self.minutes or (30.0 if self.cost is None else self.cost / SHARE)
-        return elapsed >= wait
+        if self.steps and state.step % self.steps == 0:
+            return True
+        if self.steps and not self.minutes:
+            return False
+        if self.cost is None:
+            self.cost = SLOW_SYNC + sum(tensor.nbytes for tensor in state.tensors().values()) / SLOW_DISK
+        return time.monotonic() - self.last >= (60 * self.minutes or self.cost / SHARE)
 
     def save(self, state: State) -> None:
-        """Write a checkpoint and drop all but the newest. Raises StorageError; what was there stays valid."""
+        """Write a checkpoint, unless it is there, and drop all but the newest. Raises StorageError; what was there
+        stays valid."""
+        if state.step == self.step:
+            return
         started = time.monotonic()
         target = self.folder / f"{state.step:09d}"
         try:
             self._write(target, state)
         except (OSError, StorageError) as error:
             shutil.rmtree(target, ignore_errors=True)
-            raise StorageError(f"checkpoint not written: {error}; resume when there is room") from None
-        for old in self._all()[:-KEEP]:
-            shutil.rmtree(old, ignore_errors=True)
-        self.last = time.monotonic()
+            raise StorageError(f"checkpoint not written: {error}") from None
+        self._drop(self._all()[:-KEEP])
+        self.step, self.last = state.step, time.monotonic()
         self.cost = self.last - started
 
     def _write(self, target: Path, state: State) -> None:
-        shutil.rmtree(target, ignore_errors=True)
+        self._drop([target])
         target.mkdir(parents=True)
+        flush(self.folder)
+        flush(self.folder.parent)
         tensors = target / "tensors.safetensors"
-        save_tensors(tensors, _flat(state))
+        save_tensors(tensors, state.tensors())
         document = {
+            "config": self.config,
             "step": state.step,
             "history": state.history,
             "seconds": state.seconds,
             "rates": [group["lr"] for group in state.optimizer.param_groups],
-            "sha256": _sha256(tensors),
+            "tensors": _file_digest(tensors),
         }
-        write_json(target / "state.json", document)
+        write_json(target / "state.json", document | {"sha256": _digest(document)})
 
     def load(self, state: State) -> bool:
-        """Put the newest whole checkpoint into `state`; False if there is none. A damaged one is said and passed by.
+        """Put the newest whole checkpoint into `state`; False if there is none.
 
-        Raises WeightsError if there are checkpoints and all are damaged.
+        One that a kill left unfinished is removed. A damaged one is said, and removed once one before it is found
+        whole. Raises WeightsError if all are damaged, UsageError if the run was configured otherwise.
         """
-        found = [folder for folder in reversed(self._all()) if (folder / "state.json").exists()]
-        for folder in found:
+        self._drop(folder for folder in self._all() if not (folder / "state.json").exists())
+        damaged: list[Path] = []
+        for folder in reversed(self._all()):
             try:
-                self._load(folder, state)
-                return True
-            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                document, tensors = _read(folder)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
                 say(f"{folder}: damaged checkpoint ({error}); trying the one before")
-        if found:
+                damaged.append(folder)
+                continue
+            if found := changes(document["config"], self.config):
+                raise UsageError(f"--resume: config.json has changed since the run began: {'; '.join(found)}")
+            _restore(state, document, tensors)
+            self.step = state.step
+            self._drop(damaged)
+            return True
+        if damaged:
             raise WeightsError(f"{self.folder}: every checkpoint is damaged; start the run anew with --force")
         return False
-
-    def _load(self, folder: Path, state: State) -> None:
-        document = json.loads((folder / "state.json").read_text("utf-8"))
-        if _sha256(folder / "tensors.safetensors") != document["sha256"]:
-            raise ValueError("digest differs")
-        tensors = load_file(folder / "tensors.safetensors")
-        _restore(state, tensors)
-        for group, rate in zip(state.optimizer.param_groups, document["rates"], strict=True):
-            group["lr"] = rate  # what the restored momentum was made with
-        state.step, state.history, state.seconds = document["step"], document["history"], document["seconds"]
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*") if path.name.isdigit())
 
     def clear(self) -> None:
         """Drop every checkpoint: the run is complete."""
-        for old in self._all():
-            shutil.rmtree(old, ignore_errors=True)
+        self._drop(self._all())
+
+    def _drop(self, folders: Iterable[Path]) -> None:
+        """Remove checkpoints, each its commit first: a kill in between leaves one unfinished, not one damaged."""
+        for folder in folders:
+            with suppress(OSError):
+                (folder / "state.json").unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sha256(path: Path) -> str:
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint holds. Raises one of many errors if a bit of it is not as it was written."""
+    document: dict[str, Any] = json.loads((folder / "state.json").read_text("utf-8"))
+    if document.pop("sha256") != _digest(document):
+        raise ValueError("the digest of state.json differs")
+    tensors = folder / "tensors.safetensors"
+    if document["tensors"] != _file_digest(tensors):
+        raise ValueError("the digest of tensors.safetensors differs")
+    return document, load_file(tensors)
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flat(state: State) -> dict[str, Tensor]:
-    """Every tensor of a state under one name, each with memory of its own."""
-    tensors = {f"network/{name}": tensor for name, tensor in state.network.state_dict().items()}
-    tensors |= {f"optimizer/{name}": t for name, t in named_state(state.network, state.optimizer).items()}
-    tensors |= {"sums/totals": state.sums.totals, "sums/bad_step": state.sums.bad_step}
-    return tensors
-
-
-def _restore(state: State, tensors: dict[str, Tensor]) -> None:
+def _restore(state: State, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "sums": {}}
     for name, tensor in tensors.items():
-        group, rest = name.split("/", 1)
-        groups[group][rest] = tensor
+        part, rest = name.split("/", 1)
+        groups[part][rest] = tensor
     state.network.load_state_dict(groups["network"])
     device = state.sums.totals.device
     layouts = dict(state.network.named_parameters())
@@ -174,3 +207,6 @@ def _restore(state: State, tensors: dict[str, Tensor]) -> None:
         moved[name] = torch.empty_like(like).copy_(tensor) if whole else tensor.to(device)
     load_named_state(state.network, state.optimizer, moved)
     state.sums = Sums(groups["sums"]["totals"].to(device), groups["sums"]["bad_step"].to(device))
+    for group, rate in zip(state.optimizer.param_groups, document["rates"], strict=True):
+        group["lr"] = rate  # what the restored momentum was made with
+    state.step, state.history, state.seconds = document["step"], document["history"], document["seconds"]

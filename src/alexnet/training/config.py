@@ -63,6 +63,12 @@ class Config:
             "input": dataclasses.asdict(self.input),
         }
 
+    def lasting(self) -> dict[str, Any]:
+        """As JSON, what may not change while the run lasts: all but where the data lies and how the run is executed."""
+        plain: dict[str, Any] = json.loads(json.dumps(self.to_json()))
+        plain["recipe"] = {key: value for key, value in plain["recipe"].items() if key not in recipes.EXECUTION}
+        return {key: value for key, value in plain.items() if key not in ("data", "valid")}
+
 
 def read_config(run: Path) -> Config:
     """The configuration of a run folder. Raises UsageError."""

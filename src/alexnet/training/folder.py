@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alexnet.errors import StorageError, UsageError
+from alexnet.storage import write_json
 
 LOCK = ".lock"
+CONFIG = "config.json"
 
 
 @contextmanager
@@ -23,7 +25,7 @@ def own(folder: Path, force: bool, existing: bool = False) -> Iterator[None]:
     if not existing and _content(folder):
         if not force:
             raise UsageError(f"{folder} exists; choose another --out, --resume it, or overwrite it with --force")
-        if not (folder / "config.json").is_file():
+        if not (folder / CONFIG).is_file():
             raise UsageError(f"{folder} is not a run folder; --force overwrites runs alone")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,7 @@ def own(folder: Path, force: bool, existing: bool = False) -> Iterator[None]:
                 if not _content(folder):
                     shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        raise StorageError(f"{error.filename or folder}: {error.strerror or error}") from None
+        raise StorageError(_reason(folder, error)) from None
 
 
 def _content(folder: Path) -> list[Path]:
@@ -49,9 +51,35 @@ def _content(folder: Path) -> list[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier run left."""
-    for entry in _content(folder):
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    """Remove what an earlier run left, but for an empty configuration: a process killed here leaves a folder that
+    `--force` knows for a run's and that nobody can resume."""
+    entries = _content(folder)
+    if not entries:
+        return
+    write_json(folder / CONFIG, {})
+    for entry in entries:
+        if entry.name != CONFIG:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def occupied(folder: Path) -> int:
+    """Bytes that `clear` would free; a file of two names counts once."""
+    found = (entry.lstat() for entry in folder.rglob("*"))
+    return sum({status.st_ino: status.st_size for status in found}.values())
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say of what the disk refuses how the run goes on. Raises StorageError."""
+    try:
+        yield
+    except (OSError, StorageError) as error:
+        reason = _reason(folder, error) if isinstance(error, OSError) else error
+        raise StorageError(f"{reason}; once that is mended, go on with: alexnet train --resume {folder}") from None
+
+
+def _reason(folder: Path, error: OSError) -> str:
+    return f"{error.filename or folder}: {error.strerror or error}"
 
 
 def _lock(folder: Path, lock: io.TextIOWrapper) -> None:

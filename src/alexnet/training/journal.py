@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from alexnet.errors import DivergedError, Interrupted
 from alexnet.pictures.batches import Order
 from alexnet.pictures.store import Part
@@ -55,22 +57,30 @@ class Journal:
         self.paused += time.monotonic() - began
 
     def look(self, state: State) -> tuple[float, float]:
-        """Mean loss and top-1 of the epoch so far. Waits for the device; raises DivergedError.
-
-        Called before every checkpoint, so that none is written of a network that diverged.
-        """
+        """Mean loss and top-1 of the epoch so far. Waits for the device; raises DivergedError."""
         bad = int(state.sums.bad_step)
         if bad >= 0:
-            raise DivergedError(self._diverged(bad))
+            raise self._diverged(f"the training loss was not finite at {self._where(bad)}; no update followed it")
         images, loss, hits = state.sums.totals.tolist()
         return (loss / images, hits / images) if images else (math.nan, math.nan)
 
-    def _diverged(self, step: int) -> str:
+    def approve(self, state: State) -> None:
+        """Look, and see that every number is finite: an update may overflow though its loss did not.
+
+        Called before each validation and checkpoint, so that nothing is kept of a network that diverged. Takes a
+        thirtieth of a second for the largest networks. Raises DivergedError.
+        """
+        self.look(state)
+        floats = [tensor for tensor in state.tensors().values() if tensor.is_floating_point()]
+        if not torch.stack(torch._foreach_norm(floats, math.inf)).isfinite().all():
+            raise self._diverged(f"the weights were not finite after {self._where(state.step - 1)}; none were kept")
+
+    def _diverged(self, reason: str) -> DivergedError:
+        return DivergedError(f"{self.folder}: {reason}; try a new run with a lower --set learning_rate")
+
+    def _where(self, step: int) -> str:
         names = [self.part.paths[place] for place in self.order.places(step)[:3]]
-        return (
-            f"the training loss was not finite at step {step} (epoch {self.order.epochs(step) + 1}; pictures "
-            f"{', '.join(names)}, …); no update followed it; try a lower --set learning_rate"
-        )
+        return f"step {step} (epoch {self.order.epochs(step) + 1}; pictures {', '.join(names)}, …)"
 
     def tick(self, state: State) -> None:
         """A progress line every few seconds."""
@@ -129,7 +139,8 @@ def tell(folder: Path, line: str) -> None:
 
 @dataclass
 class Signals:
-    """SIGINT and SIGTERM asked for politely: the first is noted, the second ends the process at once."""
+    """SIGINT and SIGTERM asked for politely: the first is noted; the second, left to the system, ends the process at
+    once, whatever it is in the middle of."""
 
     received: int | None = None
 
@@ -148,10 +159,14 @@ class Signals:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
         self.received = number
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+
+    def deliver(self) -> None:
+        """Hand on a signal that came too late for `check`, once listening is over."""
+        if self.received is not None:
+            signal.raise_signal(self.received)
 
     def check(self, folder: Path) -> None:
         """Raise Interrupted if a signal has come."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from alexnet.evaluation.evaluate import probabilities
 from alexnet.evaluation.metrics import metrics
 from alexnet.pictures.store import Part
+from alexnet.storage import link, whole
 from alexnet.training import recipes
 from alexnet.training.checkpoint import State
 from alexnet.training.config import Config
@@ -82,16 +81,8 @@ class Keeper:
         kernels.mkdir(exist_ok=True)
         first = next(child for child in state.network.children() if isinstance(child, torch.nn.Conv2d))
         epoch = self.plan.order.epochs(state.step)
-        np.save(kernels / f"{epoch:04d}.npy", first.weight.detach().cpu().numpy())
-
-
-def link(path: Path, name: Path) -> None:
-    """Let `name` be another name of the file `path`; a copy where the file system has no links."""
-    name.unlink(missing_ok=True)
-    try:
-        os.link(path, name)
-    except OSError:
-        shutil.copyfile(path, name)
+        with whole(kernels / f"{epoch:04d}.npy") as partial:
+            np.save(partial, first.weight.detach().cpu().numpy())
 
 
 def validation(row: dict[str, Any]) -> dict[str, Any]:

@@ -91,10 +91,11 @@ class Recipe:
     compile: Literal["none", "default", "reduce-overhead"] = "none"  # mode of torch.compile; the last uses CUDA graphs
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = 1  # threads that read ahead
-    checkpoint_minutes: float = 0.0  # 0: as often as costs 2 % of the time
+    checkpoint_minutes: float = 0.0  # between two
+    checkpoint_steps: int = 0  # between two; where both are 0: as often as costs 2 % of the time
 
 
-EXECUTION = frozenset({"device", "workers", "checkpoint_minutes"})
+EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps"})
 """Fields that may differ on resume: they change where and when, not what."""
 
 RECIPES: dict[str, Recipe] = {
@@ -184,6 +185,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "patience": (1, 1e6),
     "workers": (1, 256),
     "checkpoint_minutes": (0, 1e6),
+    "checkpoint_steps": (0, 1e9),
 }
 
 

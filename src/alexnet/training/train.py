@@ -97,6 +97,8 @@ def train(
     journal.begin(state)
     found = batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers)
     for batch, pictures in plan.carry(found):
+        if stopped(state.history, recipe.stop_on, recipe.patience):
+            break
         learning_rate = rate(recipe, batch.step, plan.steps, state.history)
         set_rate(state.optimizer, learning_rate)
         torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
@@ -104,13 +106,11 @@ def train(
         journal.tick(state)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
             with journal.pause():
-                journal.look(state)  # a network that diverged is not validated, nor kept as the best
+                journal.approve(state)  # a network that diverged is not validated, nor kept as the best
                 journal.epoch(state, learning_rate, validate(state))
-            if stopped(state.history, recipe.stop_on, recipe.patience):
-                break
-        if checkpoints.due() or signals.received:
+        if checkpoints.due(state) or signals.received:
             with journal.pause():
-                journal.look(state)
+                journal.approve(state)
                 journal.clock(state)
                 checkpoints.save(state)
             signals.check(journal.folder)
