@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alexnet.errors import StorageError, UsageError, WeightsError
+from alexnet.errors import UsageError, WeightsError
 from alexnet.network import architecture
 from alexnet.network.architecture import Input, Variant
 from alexnet.storage import whole
@@ -28,6 +28,15 @@ FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
 BLOCK, MAPPED = 2**18, 2**22  # values that `rows` yields at a time, and has in memory
+DTYPES = {  # in the order in which tensors lie in a file
+    "torch.int64": "I64",
+    "torch.float64": "F64",
+    "torch.float32": "F32",
+    "torch.int32": "I32",
+    "torch.bfloat16": "BF16",
+    "torch.float16": "F16",
+    "torch.uint8": "U8",
+}
 
 
 @dataclass(frozen=True)
@@ -81,16 +90,31 @@ def save(path: Path, tensors: Mapping[str, Tensor], description: Description) ->
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors, whole or not at all. Raises StorageError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    """Write tensors, whole or not at all, byte for byte as safetensors does. Raises StorageError.
 
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        with whole(path) as partial:
-            save_file(contiguous, partial, metadata)
-    except SafetensorError as error:  # what it makes of a full disk
-        raise StorageError(f"{path}: cannot be written: {error}") from None
+    Written to, not mapped as safetensors has it: on a full disk a write raises an error where a mapped page ends the
+    process. Takes no memory beyond the largest tensor.
+    """
+    kinds = {name: str(tensor.dtype) for name, tensor in tensors.items()}
+    names = sorted(tensors, key=lambda name: (list(DTYPES).index(kinds[name]), name))
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
+    for name in names:
+        start, end = end, end + tensors[name].nbytes
+        header[name] = {"dtype": DTYPES[kinds[name]], "shape": list(tensors[name].shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with whole(path) as partial, partial.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            file.write(_bytes(tensors[name]))
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """A tensor's values, row by row, without a copy where it lies so."""
+    import torch
+
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def describe(path: Path) -> Description:
