@@ -109,9 +109,10 @@ class Checkpoints:
         try:
             self._write(target, state)
         except (OSError, StorageError) as error:
-            shutil.rmtree(target, ignore_errors=True)
+            self._drop([target])
             raise StorageError(f"checkpoint not written: {error}") from None
-        self._drop(self._all()[:-KEEP])
+        with suppress(OSError):  # what cannot be dropped now is dropped after the next save
+            self._drop(self._all()[:-KEEP])
         self.step, self.last = state.step, time.monotonic()
         self.cost = self.last - started
 
