@@ -15,6 +15,11 @@ import pytest
 from PIL import Image
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=100, help="how often the slow crash test kills a run")
+    parser.addoption("--record", help="file to which the crash tests add their counts: results/crash.json")
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache."""
