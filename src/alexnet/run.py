@@ -26,7 +26,7 @@ from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.pictures import datasets
 from alexnet.pictures.batches import Order
-from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
+from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.storage import changes, link, sweep, write_csv, write_json

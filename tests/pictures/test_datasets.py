@@ -18,7 +18,8 @@ from PIL import Image
 
 from alexnet.errors import AlexNetError, PictureError, UsageError
 from alexnet.pictures import patterns
-from alexnet.pictures.datasets import Source, source, split
+from alexnet.pictures.datasets import source, split
+from alexnet.pictures.sources import Source
 
 CLASSES = {"cats": 3, "dogs": 2}
 KAGGLE = {"training_set/training_set": CLASSES, "test_set/test_set": {"cats": 1, "dogs": 2}}

@@ -18,8 +18,8 @@ from alexnet.errors import UsageError
 from alexnet.evaluation.metrics import metrics
 from alexnet.pictures import views as picture_views
 from alexnet.pictures.batches import in_order
-from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
 from alexnet.pictures.decode import Pixels
+from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, open_store
 from alexnet.progress import progress
 from alexnet.weights.model import Model, load, softmax

@@ -29,8 +29,9 @@ from PIL import Image
 from alexnet.environment import cache_folder
 from alexnet.errors import PictureError, StorageError, UsageError
 from alexnet.pictures import datasets
-from alexnet.pictures.datasets import Read, Samples, Source
 from alexnet.pictures.decode import Pixels, fit
+from alexnet.pictures.layout import Samples
+from alexnet.pictures.sources import Read, Source
 from alexnet.progress import progress, say
 
 FORMAT = 1

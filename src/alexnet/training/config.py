@@ -19,7 +19,7 @@ from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import datasets, views
-from alexnet.pictures.datasets import TEST, TRAIN, VALIDATION
+from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes

@@ -17,8 +17,8 @@ import numpy as np
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.batches import ahead
-from alexnet.pictures.datasets import is_picture
 from alexnet.pictures.decode import LIMITS, Pixels, decode, fit, read
+from alexnet.pictures.layout import is_picture
 from alexnet.progress import progress
 from alexnet.storage import whole, write_csv, write_json
 from alexnet.weights.model import TorchModel, answer
