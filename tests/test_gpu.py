@@ -10,7 +10,7 @@ import alexnet
 from alexnet.network.model import build
 from alexnet.network.response_norm import response_norm
 from alexnet.training.augment import augment
-from alexnet.training.recipes import Colour, Flip, RandomCrop, RandomResizedCrop
+from alexnet.training.recipe import Colour, Flip, RandomCrop, RandomResizedCrop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
 

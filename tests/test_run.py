@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import alexnet
 from alexnet.errors import DivergedError, PictureError, UsageError
@@ -22,6 +24,8 @@ from alexnet.network.architecture import Conv, Dropout, Linear, MaxPool, ReLU, V
 from alexnet.training.checkpoint import Checkpoints
 from alexnet.training.config import read_config
 from alexnet.training.journal import Journal
+from alexnet.training.recipe import ColourNoise, Flip, Phase, RandomAffine, RandomCrop
+from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan
 from alexnet.weights import files
 
@@ -94,10 +98,25 @@ def test_one_seed_one_result_in_any_folder_with_any_number_of_threads(photos, tm
     assert model_bytes(tmp_path / "a") != model_bytes(tmp_path / "d")
 
 
+# An epoch each: everything; the first layer frozen and biases at their own rate; other views.
+PHASES = replace(
+    recipe("krizhevsky-2012"),
+    schedule="constant",
+    learning_rate=1e-4,
+    views=(RandomCrop(3), Flip(3), ColourNoise(divisor=1.1)),
+    phases=(
+        Phase(until=1),
+        Phase(until=2, factor=0.1, rates=(("conv1.*", 0.0), ("*.bias", 20.0))),
+        Phase(views=(RandomAffine(5, 0.1), Flip(3))),
+    ),
+)
+
 WAYS = {
     "fast": ("fast", []),
     "the paper's, its rate falling at every epoch": ("krizhevsky-2012", ["stall=1", "learning_rate=0.0001"]),
     "momentum under a rate that always changes": ("krizhevsky-2012", ["schedule=one-cycle"]),
+    "phases": (PHASES, []),
+    "Adam from a shuffle buffer": ("yenigun", ["size=32", "batch_size=16", "stop_on="]),
 }
 
 
@@ -124,6 +143,31 @@ def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monk
     alexnet.train(resume=tmp_path / "stopped")
     assert model_bytes(tmp_path / "whole") == model_bytes(tmp_path / "stopped")
     assert history(tmp_path / "whole") == history(tmp_path / "stopped")
+
+
+def test_a_frozen_layer_is_the_same_bit_by_bit(photos, tmp_path):
+    alexnet.train(photos, out=tmp_path / "run", recipe=PHASES, **SMALL)
+    first, second, third = (np.load(tmp_path / "run" / "kernels" / f"000{epoch}.npy") for epoch in (1, 2, 3))
+    assert first.tobytes() == second.tobytes() != third.tobytes()
+    rates = [float(row["learning_rate"]) for row in history(tmp_path / "run")]
+    assert rates == pytest.approx([1e-4, 1e-5, 1e-4])
+
+
+def test_the_colours_of_a_run_are_those_of_its_own_pictures(photos, tmp_path):
+    """Another run's config.json as a recipe brings everything along but what was measured on its pictures."""
+    settings = {"variant": "lenet-5", "epochs": 1, "settings": ["batch_size=16"]}
+    alexnet.train(photos, out=tmp_path / "a", recipe="krizhevsky-2012", **settings)
+    recoloured = tmp_path / "recoloured"
+    for path in sorted((photos / "train").rglob("*.png")):
+        target = recoloured / path.relative_to(photos / "train")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(Image.open(path)) // np.array([1, 2, 4], np.uint8)).save(target)
+    alexnet.train(recoloured, out=tmp_path / "b", recipe=str(tmp_path / "a" / "config.json"), **settings)
+    found = []
+    for run in ("a", "b"):
+        noise = next(view for view in read_config(tmp_path / run).recipe.views if isinstance(view, ColourNoise))
+        found.append(np.array(noise.components))
+    assert np.abs(found[0] - found[1]).max() > 5
 
 
 def test_a_signal_leaves_a_checkpoint_and_its_exit_code(photos, tmp_path):

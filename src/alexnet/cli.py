@@ -152,7 +152,8 @@ def new_file(path: Path, force: bool, endings: tuple[str, ...]) -> Path:
 @command("alexnet recipes")
 def recipes_command(as_json: bool) -> None:
     """The training recipes."""
-    from alexnet.training.recipes import RECIPES, to_json
+    from alexnet.training.recipe import to_json
+    from alexnet.training.recipes import RECIPES
 
     fields = ("name", "variant", "epochs", "batch_size", "update", "learning_rate", "schedule", "title")
     rows = [tuple(getattr(recipe, field) for field in fields) for recipe in RECIPES.values()]

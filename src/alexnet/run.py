@@ -30,7 +30,7 @@ from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.storage import changes, link, sweep, write_csv, write_json
-from alexnet.training import memory, recipes
+from alexnet.training import memory
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
@@ -46,8 +46,8 @@ from alexnet.training.config import (
 from alexnet.training.folder import CONFIG, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, validation
-from alexnet.training.optimizer import make_optimizer
-from alexnet.training.recipes import EXECUTION, Recipe
+from alexnet.training.optimizer import BUFFERS, make_optimizer
+from alexnet.training.recipe import EXECUTION, Recipe, with_settings
 from alexnet.training.train import Plan
 from alexnet.training.train import device as choose_device
 from alexnet.training.train import train as train_loop
@@ -79,7 +79,7 @@ def train(
         settings = [*settings, f"epochs={epochs}"]
     if resume is not None:
         return _resume(Path(resume), settings, seed)
-    asked = recipes.with_settings(recipe_of(recipe), settings)
+    asked = with_settings(recipe_of(recipe), settings)
     draft = variant_of(variant or asked.variant)
     folder = Path(out) if out is not None else _default_folder(data, asked.name)
     with own(folder, force):
@@ -97,7 +97,7 @@ def train(
 
 def _resume(folder: Path, settings: Sequence[str], seed: int | None) -> dict[str, Any]:
     config = read_config(folder)
-    recipe = recipes.with_settings(config.recipe, settings)
+    recipe = with_settings(config.recipe, settings)
     pairs = [(f.name, getattr(config.recipe, f.name), getattr(recipe, f.name)) for f in dataclasses.fields(Recipe)]
     for name, old, new in [*pairs, ("seed", config.seed, config.seed if seed is None else seed)]:
         if old != new and name not in EXECUTION:
@@ -135,7 +135,7 @@ def _disk_bytes(config: Config) -> int:
     """The most that weights and checkpoints of a run take on the disk."""
     rows = architecture.walk(config.variant, config.input.size)
     weights = 4 * sum(row.parameters + row.statistics for row in rows)
-    copies = {"sgd": 2, "adamw": 3}[config.recipe.update]
+    copies = 1 + BUFFERS[config.recipe.update]
     return 3 * weights + (KEEP + 1) * copies * weights  # one of each is being written while the others stand
 
 
@@ -194,7 +194,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     mean = torch.from_numpy(mean_view(parts[TRAIN], config.input)) if config.input.mean_picture else None
     plan = Plan(
         recipe=recipe,
-        order=Order(len(parts[TRAIN]), recipe.batch_size, config.seed),
+        order=Order(len(parts[TRAIN]), recipe.batch_size, config.seed, recipe.shuffle),
         pixels=Pixels(config.input, mean).to(device),
         size=config.input.size,
         device=device,
@@ -212,7 +212,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every)
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
-    keeper = Keeper(folder, config, plan, parts.get(VALIDATION), mean)
+    keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)
     journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs)
     signals = Signals()
     with signals.listen():
@@ -271,7 +271,7 @@ def _score(folder: Path, scores: dict[str, Any]) -> None:
 
 
 def _result(folder: Path, config: Config, state: State, test: dict[str, Any] | None) -> dict[str, Any]:
-    best, last = best_row(state.history), state.history[-1]
+    best, last = best_row(state.history, config.recipe), state.history[-1]
     images = state.step * config.recipe.batch_size
     return {
         "run": str(folder),

@@ -112,7 +112,7 @@ def test_a_step_does_not_depend_on_those_asked_before(order: Order, wanted: list
 @settings(deadline=None, max_examples=50)
 def test_chance_belongs_to_the_place_in_the_epoch(order: Order, step: int) -> None:
     """Looked up cell by cell; so the batch size does not change which crop a picture gets."""
-    cells = order.chance(step, ("left", "flip"))
+    cells = order.chance(step, {"left": 1, "flip": 1})
     assert set(cells) == {"left", "flip"}
     first = step * order.batch_size
     for purpose, numbers in cells.items():
@@ -127,7 +127,7 @@ def test_chance_belongs_to_the_place_in_the_epoch(order: Order, step: int) -> No
 def test_a_batch_is_the_pictures_labels_and_chance_of_its_places() -> None:
     part, order = make_part(23), Order(23, 9, 4)
     pictures, labels = part.pictures[part.rows], part.all_labels[part.rows]
-    given_batches = list(batches(part, order, ("top", "red"), range(7)))
+    given_batches = list(batches(part, order, {"top": 1, "red": 1}, range(7)))
     assert [batch.step for batch in given_batches] == list(range(7))
     for batch in given_batches:
         places = order.places(batch.step)
@@ -136,7 +136,7 @@ def test_a_batch_is_the_pictures_labels_and_chance_of_its_places() -> None:
         np.testing.assert_array_equal(batch.labels, [labels[place] for place in places])
         assert batch.pictures.dtype == np.uint8 and batch.labels.dtype == np.int64
         assert {name: numbers.tolist() for name, numbers in batch.chance.items()} == {
-            name: numbers.tolist() for name, numbers in order.chance(batch.step, ("top", "red")).items()
+            name: numbers.tolist() for name, numbers in order.chance(batch.step, {"top": 1, "red": 1}).items()
         }
 
 
@@ -144,8 +144,8 @@ def test_a_batch_is_the_pictures_labels_and_chance_of_its_places() -> None:
 @pytest.mark.parametrize("first", [0, 1, 13])
 def test_threads_and_starting_point_make_no_difference(threads: int, first: int) -> None:
     part, order = make_part(17), Order(17, 6, 8)
-    whole = list(batches(part, order, ("left",), range(20)))
-    some = list(batches(part, order, ("left",), range(first, 20), threads))
+    whole = list(batches(part, order, {"left": 1}, range(20)))
+    some = list(batches(part, order, {"left": 1}, range(first, 20), threads))
     assert [batch.step for batch in some] == list(range(first, 20))
     for one, other in zip(whole[first:], some, strict=True):
         np.testing.assert_array_equal(one.places, other.places)
@@ -156,7 +156,7 @@ def test_threads_and_starting_point_make_no_difference(threads: int, first: int)
 
 def test_a_batch_may_be_larger_than_the_set() -> None:
     part = make_part(5)
-    (batch,) = batches(part, Order(5, 12, 0), (), range(1))
+    (batch,) = batches(part, Order(5, 12, 0), {}, range(1))
     assert np.bincount(batch.places, minlength=5).tolist() in ([2 + (i in rest) for i in range(5)] for rest in pairs())
     np.testing.assert_array_equal(batch.pictures, part.pictures[part.rows][batch.places])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet.pictures.chance import PURPOSES, order, uniform, words
+from alexnet.pictures.chance import PURPOSES, buffered_order, order, uniform, words
 
 # What models and published results were trained with. A change here changes every run of every user.
 KNOWN = {
@@ -80,6 +80,17 @@ def test_any_stretch_is_a_piece_of_the_one_stream(seed: int, purpose: str, epoch
     np.testing.assert_array_equal(uniform(seed, purpose, epoch, start, count), numbers[start : start + count])
 
 
+@given(seed=seeds, epoch=epochs, chunk=st.integers(1, 40), start=st.integers(0, 100), count=st.integers(0, 100))
+@settings(deadline=None, max_examples=100)
+def test_places_of_a_chunk_share_the_cell_of_their_first(
+    seed: int, epoch: int, chunk: int, start: int, count: int
+) -> None:
+    """Whatever stretch is asked for: a batch may begin and end within a chunk."""
+    found = uniform(seed, "flip", epoch, start, count, chunk)
+    alone = [uniform(seed, "flip", epoch, place - place % chunk, 1)[0] for place in range(start, start + count)]
+    assert found.tolist() == alone
+
+
 @given(seed=seeds, purpose=purposes, epoch=epochs)
 @settings(deadline=None, max_examples=30)
 def test_numbers_are_the_upper_53_bits_as_fractions(seed: int, purpose: str, epoch: int) -> None:
@@ -128,6 +139,41 @@ def test_every_picture_is_as_likely_first_as_last() -> None:
     drawn = np.stack([order(1, epoch, 8) for epoch in range(4000)])
     counts = np.stack([np.bincount(column, minlength=8) for column in drawn.T])
     assert 15 < float(((counts - 500) ** 2 / 500).sum()) < 100
+
+
+def tf_shuffle(count: int, buffer_size: int, drawn: list[int]) -> list[int]:
+    """ShuffleDataset of tf.data, with its ring of `buffer_size` slots and the random numbers given."""
+    ring: list[int | None] = [None] * buffer_size
+    start = end = held = 0
+    upstream, answer = iter(range(count)), []
+    for number in drawn:
+        while held < buffer_size and (element := next(upstream, None)) is not None:
+            ring[end % buffer_size] = element
+            end, held = end + 1, held + 1
+        offset = (start + number % held) % buffer_size
+        answer.append(ring[offset])
+        ring[offset] = ring[start % buffer_size]
+        start, held = start + 1, held - 1
+    return answer
+
+
+@given(seed=seeds, epoch=epochs, count=st.integers(0, 200), buffer=st.integers(1, 250))
+@settings(deadline=None, max_examples=100)
+def test_a_shuffle_buffer_is_that_of_tf_data(seed: int, epoch: int, count: int, buffer: int) -> None:
+    found = buffered_order(seed, epoch, count, buffer)
+    assert found.dtype == np.int64
+    assert found.tolist() == tf_shuffle(count, buffer, words(seed, "order", epoch, 0, count).tolist())
+    assert sorted(found.tolist()) == list(range(count))
+    assert all(picture <= place + buffer - 1 for place, picture in enumerate(found.tolist()))
+
+
+def test_a_small_buffer_leaves_the_stored_order_nearly_as_it_was() -> None:
+    """18 of 18,610: a picture moves by 17 places on average, forward at most 17; a buffer of one moves none."""
+    found = buffered_order(0, 0, 18_610, 18)
+    moved = np.arange(18_610) - found
+    assert moved.min() == -17 and 10 < np.abs(moved).mean() < 25
+    assert buffered_order(0, 0, 50, 1).tolist() == list(range(50))
+    assert found.tolist() != buffered_order(0, 1, 18_610, 18).tolist()
 
 
 def test_an_unknown_purpose_is_an_error() -> None:

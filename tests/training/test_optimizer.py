@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from alexnet.training.optimizer import make_optimizer, one_cycle, rate, set_rate, stalls, stopped
+from alexnet.training.recipe import Phase, Recipe, phase_at
 from alexnet.training.recipes import recipe
 
 
@@ -34,13 +35,115 @@ def test_the_papers_rule_over_a_drop_of_the_rate():
         torch.testing.assert_close(parameter.detach(), w, rtol=1e-12, atol=1e-14)
 
 
+def network(**widths: int) -> nn.Sequential:
+    """Products of 3 values by name, in float64."""
+    layers = nn.Sequential()
+    for name, width in widths.items():
+        layers.add_module(name, nn.Linear(3, width).double())
+    return layers
+
+
+def walk(layers: nn.Module, asked: Recipe, epochs: list[float], gradients: list[dict[str, torch.Tensor]]) -> None:
+    """The steps of the loop that begin at these epochs, with gradients given."""
+    optimizer = make_optimizer(layers, asked)
+    for epoch, gradient in zip(epochs, gradients, strict=True):
+        phase = phase_at(asked, epoch)
+        set_rate(optimizer, rate(asked, 0, 1, [], phase), phase)
+        for name, parameter in layers.named_parameters():
+            parameter.grad = gradient[name].clone()
+        optimizer.step()
+
+
+def drawn_like(layers: nn.Module, steps: int, size: float = 1.0) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    names = dict(layers.named_parameters())
+    return [
+        {n: size * torch.randn(p.shape, generator=generator).double() for n, p in names.items()} for _ in range(steps)
+    ]
+
+
+def source_rate(name: str, epoch: float) -> float:
+    """What the notes of layer-params-145.cfg say of each layer's rate, epoch by epoch; biases stay at 0.02."""
+    if name.startswith("conv1") and epoch >= 72:
+        return 0.0
+    if name.endswith("bias"):
+        return 0.02
+    if name.startswith("conv1") and epoch >= 67:
+        return 1e-5
+    return 0.01 if epoch < 25 else 1e-3 if epoch < 51 else 1e-4 if epoch < 79 else 1e-5
+
+
+def test_the_sources_rule_with_rates_of_its_layers_and_phases():
+    """The same velocity form, three steps an epoch over all 91 epochs: biases at twice the rate and without decay, the
+    weights' rate in four steps, the first layer slower and then still."""
+    layers = network(conv1=4, conv2=2, fc8=2)
+    weights = {name: p.detach().clone() for name, p in layers.named_parameters()}
+    velocity = {name: torch.zeros_like(p) for name, p in weights.items()}
+    epochs = [step / 3 for step in range(3 * 91)]
+    gradients = drawn_like(layers, len(epochs))
+    walk(layers, recipe("source-145"), epochs, gradients)
+    still = {}
+    for epoch, gradient in zip(epochs, gradients, strict=True):
+        for name, w in weights.items():
+            epsilon = source_rate(name, epoch)
+            if epsilon == 0:  # velocity would run out in the source; here the layer stops at once
+                still.setdefault(name, w.clone())
+                continue
+            decay = 0.0 if name.endswith("bias") else 0.0005
+            velocity[name] = 0.9 * velocity[name] - decay * epsilon * w - epsilon * gradient[name]
+            w += velocity[name]
+    assert set(still) == {"conv1.weight", "conv1.bias"}
+    for name, parameter in layers.named_parameters():
+        torch.testing.assert_close(parameter.detach(), weights[name], rtol=1e-11, atol=1e-13)
+
+
+def test_a_frozen_layer_does_not_move_and_starts_afresh():
+    """Bit by bit while it is frozen; then without the velocity it had before."""
+    phases = (Phase(until=1), Phase(until=2, rates=(("conv1.*", 0.0),)), Phase())
+    asked = dataclasses.replace(recipe("krizhevsky-2012"), schedule="constant", phases=phases)
+    gradients = drawn_like(network(conv1=2, fc8=2), 9)
+    states = []
+    for steps in (3, 6, 9):
+        torch.manual_seed(0)
+        layers = network(conv1=2, fc8=2)
+        walk(layers, asked, [step / 3 for step in range(steps)], gradients[:steps])
+        states.append({name: p.detach().clone() for name, p in layers.named_parameters()})
+    before, frozen, after = states
+    assert torch.equal(before["conv1.weight"], frozen["conv1.weight"])
+    assert torch.equal(before["conv1.bias"], frozen["conv1.bias"])
+    assert not torch.equal(before["fc8.weight"], frozen["fc8.weight"])
+    w, v = frozen["conv1.weight"].clone(), torch.zeros(2, 3).double()
+    for gradient in gradients[6:]:
+        v = 0.9 * v - 0.0005 * 0.01 * w - 0.01 * gradient["conv1.weight"]
+        w += v
+    torch.testing.assert_close(after["conv1.weight"], w, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("eps", [1e-7, 1e-8])
+def test_adam_by_hand(eps):
+    """Kingma and Ba, algorithm 1, in float64, with gradients so small that epsilon counts."""
+    layers = network(fc8=2)
+    weights = {name: p.detach().clone() for name, p in layers.named_parameters()}
+    first, second = ({name: torch.zeros_like(p) for name, p in weights.items()} for _ in range(2))
+    gradients = drawn_like(layers, 20, size=1e-7)
+    walk(layers, dataclasses.replace(recipe("yenigun"), eps=eps), [0.0] * 20, gradients)
+    for t, gradient in enumerate(gradients, start=1):
+        for name, w in weights.items():
+            first[name] = 0.9 * first[name] + 0.1 * gradient[name]
+            second[name] = 0.999 * second[name] + 0.001 * gradient[name] ** 2
+            root = (second[name] / (1 - 0.999**t)).sqrt()
+            w -= 0.001 * first[name] / (1 - 0.9**t) / (root + eps)
+    for name, parameter in layers.named_parameters():
+        torch.testing.assert_close(parameter.detach(), weights[name], rtol=1e-10, atol=1e-13)
+
+
 def test_biases_and_normalisations_do_not_decay_in_fast():
-    network = nn.Sequential()
-    network.add_module("fc1", nn.Linear(2, 2))
-    network.add_module("bn1", nn.BatchNorm1d(2))
-    groups = make_optimizer(network, recipe("fast")).param_groups
+    layers = nn.Sequential()
+    layers.add_module("fc1", nn.Linear(2, 2))
+    layers.add_module("bn1", nn.BatchNorm1d(2))
+    groups = make_optimizer(layers, recipe("fast")).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    found = {name: decay[id(p)] for name, p in network.named_parameters()}
+    found = {name: decay[id(p)] for name, p in layers.named_parameters()}
     assert found == {"fc1.weight": 0.05, "fc1.bias": 0, "bn1.weight": 0, "bn1.bias": 0}
 
 

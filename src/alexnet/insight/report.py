@@ -59,7 +59,8 @@ def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan) -> None
 
 def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
     """Training views of some pictures, uint8 [N, size, size, 3], with the chance of the first epoch."""
-    cells = {p: chance.uniform(plan.order.seed, p, 0, 0, len(part))[places] for p in plan.purposes}
+    columns = plan.purposes.items()
+    cells = {p: chance.uniform(plan.order.seed, p, 0, 0, len(part), chunk)[places] for p, chunk in columns}
     batch = Batch(0, places, part.read(places), part.labels[places], cells)
     views, _ = plan.tensors(*next(plan.carry([batch])))
     return views.clamp(0, 255).byte().cpu().numpy()

@@ -7,7 +7,7 @@ an epoch ends with the step that passes its boundary.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,11 +39,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Order:
-    """The sequence of training: `count` pictures, `batch_size` a step, drawn by `seed`."""
+    """The sequence of training: `count` pictures, `batch_size` a step, drawn by `seed`, from a buffer of `shuffle` or,
+    if that is 0, from all of them."""
 
     count: int
     batch_size: int
     seed: int
+    shuffle: int = 0
 
     def epochs(self, step: int) -> int:
         """Epochs complete after `step` steps."""
@@ -66,24 +68,25 @@ class Order:
         """Which pictures step `step` takes: int64 [B]."""
         return np.concatenate([self._permutation(e)[p : p + n] for e, p, n in self.segments(step)])
 
-    def chance(self, step: int, purposes: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-        """The step's cells of the table of chance: for each purpose float64 [B] in [0, 1)."""
+    def chance(self, step: int, purposes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
+        """The step's cells of the table of chance: for each purpose float64 [B] in [0, 1). `purposes` says how many
+        places of an epoch in a row share a cell."""
         segments = list(self.segments(step))
         return {
-            purpose: np.concatenate([chance.uniform(self.seed, purpose, *segment) for segment in segments])
-            for purpose in purposes
+            purpose: np.concatenate([chance.uniform(self.seed, purpose, *segment, chunk) for segment in segments])
+            for purpose, chunk in purposes.items()
         }
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        return _permutation(self.seed, epoch, self.count)
+        return _permutation(self.seed, epoch, self.count, self.shuffle)
 
 
 @lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    return chance.order(seed, epoch, count)
+def _permutation(seed: int, epoch: int, count: int, shuffle: int) -> NDArray[np.int64]:
+    return chance.buffered_order(seed, epoch, count, shuffle) if shuffle else chance.order(seed, epoch, count)
 
 
-def batches(part: Part, order: Order, purposes: tuple[str, ...], steps: range, threads: int = 1) -> Iterator[Batch]:
+def batches(part: Part, order: Order, purposes: Mapping[str, int], steps: range, threads: int = 1) -> Iterator[Batch]:
     """The batches of some steps, read ahead by `threads` threads; how many makes no difference to what comes."""
 
     def load(step: int) -> Batch:

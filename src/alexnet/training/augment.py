@@ -5,36 +5,45 @@ Each view is a function of the pictures and of their cells of the table of chanc
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet.training.recipes import Colour, Flip, RandomCrop, RandomResizedCrop, View
+from alexnet.training.recipe import Colour, ColourNoise, Flip, RandomAffine, RandomCrop, RandomResizedCrop, View
 
 Chance = dict[str, Tensor]
 
 
-def augment(pictures: Tensor, chance: Chance, views: tuple[View, ...], size: int) -> Tensor:
-    """uint8 [B, S, S, 3] → uint8 or float32 [B, size, size, 3] in units of 0..255, one view after the other.
+def augment(pictures: Tensor, chance: Chance, views: tuple[View, ...], size: int, mean: Tensor | float = 0.0) -> Tensor:
+    """uint8 [B, S, S, 3] → uint8 or float32 [B, size, size, 3] in units of 0..255, one view after the other; the
+    centre of what is still larger then.
 
-    `chance`: float [B] in [0, 1), on the CPU, for every purpose that the views name.
+    `chance`: float [B] in [0, 1), on the CPU, for every purpose that the views name. `mean`: what the network's first
+    stage subtracts.
     """
     for view in views:
-        pictures = apply(view, pictures, chance, size)
-    return pictures
+        pictures = apply(view, pictures, chance, size, mean)
+    margin = (pictures.shape[1] - size) // 2
+    return pictures[:, margin : margin + size, margin : margin + size]
 
 
-def apply(view: View, pictures: Tensor, chance: Chance, size: int) -> Tensor:
+def apply(view: View, pictures: Tensor, chance: Chance, size: int, mean: Tensor | float) -> Tensor:
     """One view of a batch."""
     match view:
         case RandomCrop():
             return _random_crop(pictures, chance, size)
         case RandomResizedCrop():
             return _random_resized_crop(view, pictures, chance, size)
+        case RandomAffine():
+            return _random_affine(view, pictures, chance)
         case Flip():
             return _flip(pictures, chance)
         case Colour():
             return _colour(view, pictures, chance)
+        case ColourNoise():
+            return _colour_noise(view, pictures, chance, mean)
 
 
 def _random_crop(pictures: Tensor, chance: Chance, size: int) -> Tensor:
@@ -75,6 +84,20 @@ def resized(picture: Tensor, size: int) -> Tensor:
     return planes[0].permute(1, 2, 0)
 
 
+def _random_affine(view: RandomAffine, pictures: Tensor, chance: Chance) -> Tensor:
+    # Keras reads an output pixel at turn · (place + shift) of the input, places counted from the centre; so does
+    # affine_grid, whose unit is half a side, with (x, y) where Keras has (row, column).
+    angle = math.radians(view.degrees) * _signed(chance["angle"])
+    x, y = (2 * view.shift * _signed(chance[purpose]) for purpose in ("right", "down"))
+    sine, cosine = torch.sin(angle), torch.cos(angle)
+    across = torch.stack([cosine, sine, cosine * x + sine * y], 1)
+    along = torch.stack([-sine, cosine, cosine * y - sine * x], 1)
+    planes = pictures.permute(0, 3, 1, 2).float()
+    places = F.affine_grid(torch.stack([across, along], 1).to(planes.device), list(planes.shape), align_corners=False)
+    moved = F.grid_sample(planes, places, mode="bilinear", padding_mode="border", align_corners=False)
+    return moved.permute(0, 2, 3, 1)
+
+
 def _flip(pictures: Tensor, chance: Chance) -> Tensor:
     mirrored = (chance["flip"] < 0.5).view(-1, 1, 1, 1).to(pictures.device)
     return torch.where(mirrored, pictures.flip(2), pictures)
@@ -85,6 +108,21 @@ def _colour(view: Colour, pictures: Tensor, chance: Chance) -> Tensor:
     tint = 255 * view.tint * _signed(torch.stack([chance[c] for c in ("red", "green", "blue")], 1))
     shift = tint.view(-1, 1, 1, 3).to(pictures.device)
     return torch.addcmul(shift, pictures.float(), gain.to(pictures.device))
+
+
+def _colour_noise(view: ColourNoise, pictures: Tensor, chance: Chance, mean: Tensor | float) -> Tensor:
+    amounts = torch.stack([normal(chance[purpose]) for purpose in view.purposes], 1)
+    colours = view.std * amounts @ torch.tensor(view.components)
+    share = 1 / view.divisor
+    # share · (x + colour − mean) + mean, in two passes over the pictures
+    noisy = torch.add(share * colours.view(-1, 1, 1, 3).to(pictures.device), pictures, alpha=share)
+    return noisy.add_((1 - share) * mean)
+
+
+def normal(uniform: Tensor) -> Tensor:
+    """Standard normal numbers from uniform ones in [0, 1), which are kept off 0, where there is none."""
+    numbers: Tensor = torch.special.ndtri(uniform.double().clamp(min=2**-25))
+    return numbers.float()
 
 
 def _signed(uniform: Tensor) -> Tensor:

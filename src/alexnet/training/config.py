@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,17 +19,22 @@ from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import datasets, views
+from alexnet.pictures.decode import Pixels
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes
-from alexnet.training.recipes import Recipe
+from alexnet.training.recipe import ColourNoise, Recipe, from_json, to_json, views_in, with_components
 from alexnet.training.train import bfloat16
 from alexnet.training.train import device as choose_device
 from alexnet.weights import files
 
 FORMAT = 1
-MEAN_OF = 10_000  # pictures, evenly spread, that the training mean is taken over at most
+MEAN_OF = 10_000  # pictures, evenly spread, that statistics of the training part are taken over at most
+EVERY = 4  # pixels, down and across: of neighbours one tells enough about colours
+
+# What torchvision subtracts and divides by, as red, green and blue in 0..255: mean and deviation over ImageNet.
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 T = TypeVar("T")
 Parts = dict[str, Part]
@@ -58,7 +63,7 @@ class Config:
         return {
             "format": FORMAT,
             **plain,
-            "recipe": recipes.to_json(self.recipe),
+            "recipe": to_json(self.recipe),
             "variant": architecture.to_json(self.variant),
             "input": dataclasses.asdict(self.input),
         }
@@ -76,7 +81,7 @@ def read_config(run: Path) -> Config:
         document = json.loads((run / "config.json").read_text("utf-8"))
         if document.pop("format") != FORMAT:
             raise ValueError("another version's format")
-        document["recipe"] = recipes.from_json(document["recipe"])
+        document["recipe"] = from_json(document["recipe"])
         document["variant"] = architecture.from_json(document["variant"])
         document["input"] = files.input_from_json(document["input"])
         document["classes"], document["skip_list"] = tuple(document["classes"]), tuple(document["skip_list"])
@@ -96,7 +101,7 @@ def recipe_of(given: str | Recipe | None) -> Recipe:
         return given
     if given is None or not given.endswith(".json"):
         return recipes.recipe(given or "fast")
-    return _from_file(Path(given), "recipe", recipes.from_json)
+    return _from_file(Path(given), "recipe", from_json)
 
 
 def variant_of(given: str | Variant) -> Variant:
@@ -142,7 +147,7 @@ def resolve(
 ) -> tuple[Config, Parts]:
     """Open the pictures and settle everything that depends on them; `draft` may have any number of classes."""
     size = recipe.size or draft.size
-    stored = round(draft.stored * size / draft.size)
+    stored = size if recipe.margin == "none" else round(draft.stored * size / draft.size)
     device = choose_device(recipe)
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     memory.check(draft, size, stored, recipe, device)
@@ -156,7 +161,7 @@ def resolve(
             )
         chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
         parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
-    recipe = _for_parts(recipe, draft, parts)
+    recipe = _with_colours(_for_parts(recipe, draft, parts), parts[TRAIN])
     variant = _for_classes(draft, store.classes, recipe)
     config = Config(
         data=_where(data),
@@ -202,7 +207,17 @@ def _for_parts(recipe: Recipe, draft: Variant, parts: Parts) -> Recipe:
         raise UsageError(f"{draft.name}: batch normalisation needs two pictures in a batch or more")
     if VALIDATION not in parts and recipe.stop_on.startswith("valid"):
         raise UsageError(f"--set stop_on={recipe.stop_on} needs a validation part, and there is none")
+    if TEST not in parts and recipe.watch == TEST:
+        remedy = "--set watch=validation --set validation=0.1 sets a part of the training pictures aside"
+        raise UsageError(f"recipe {recipe.name} watches the test part, and there is none; {remedy}")
     return recipe
+
+
+def _with_colours(recipe: Recipe, part: Part) -> Recipe:
+    """The recipe with the colours of the training pictures in its noise, where it has any."""
+    views = [view for phase in range(len(recipe.phases)) for view in views_in(recipe, phase)]
+    noisy = any(isinstance(view, ColourNoise) for view in views)
+    return with_components(recipe, colour_components(part)) if noisy else recipe
 
 
 def _for_classes(draft: Variant, classes: Sequence[str], recipe: Recipe) -> Variant:
@@ -234,26 +249,58 @@ def input_rule(variant: Variant, recipe: Recipe, size: int, stored: int, store: 
     if variant.channels not in (1, 3):
         raise UsageError(f"{variant.name} takes {variant.channels} channels; pictures have 1 (grey) or 3 (colour)")
     grey = variant.channels == 1
-    mean = mean_picture(part).mean(axis=(0, 1))
+    mean, deviation = _centre_and_unit(recipe, part)
     means = (float(mean @ [0.299, 0.587, 0.114]),) if grey else tuple(map(float, mean))
+    units = (float(deviation @ [0.299, 0.587, 0.114]),) if grey else tuple(map(float, deviation))
     return Input(
         size=size,
         stored=stored,
         resize=store.resize,
         order="grey" if grey else "RGB",
         mean=tuple(round(value, 4) for value in means),
-        scale=(recipe.scale,) * variant.channels,
+        scale=tuple(recipe.scale / unit for unit in units),
         mean_picture=recipe.mean == "picture" and not grey,
     )
 
 
+def _centre_and_unit(recipe: Recipe, part: Part) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is subtracted from red, green and blue in 0..255, and what the rest is divided by before it is scaled."""
+    match recipe.mean:
+        case "none":
+            return np.zeros(3), np.ones(3)
+        case "imagenet":
+            return np.array(IMAGENET[0]), np.array(IMAGENET[1])
+        case "channels" | "picture":
+            return mean_picture(part).mean(axis=(0, 1)), np.ones(3)
+
+
 def mean_picture(part: Part) -> NDArray[np.float64]:
     """Mean of a part's pictures, [S, S, 3] in 0..255, over at most MEAN_OF of them, evenly spread."""
-    places = np.linspace(0, len(part) - 1, min(len(part), MEAN_OF)).astype(np.int64)
     total = np.zeros(part.pictures.shape[1:], np.float64)
+    for pictures in _spread(part):
+        total += pictures.sum(axis=0, dtype=np.float64)
+    return total / min(len(part), MEAN_OF)
+
+
+def _spread(part: Part) -> Iterator[Pixels]:
+    """At most MEAN_OF pictures of a part, evenly spread, in chunks."""
+    places = np.linspace(0, len(part) - 1, min(len(part), MEAN_OF)).astype(np.int64)
     for chunk in np.array_split(places, max(1, len(places) // 256)):
-        total += part.read(chunk).sum(axis=0, dtype=np.float64)
-    return total / len(places)
+        yield part.read(chunk)
+
+
+def colour_components(part: Part) -> tuple[tuple[float, ...], ...]:
+    """The principal axes of a part's RGB values in 0..255, each times the deviation along it; the largest first."""
+    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
+    for pictures in _spread(part):
+        values = pictures[:, ::EVERY, ::EVERY].reshape(-1, 3).astype(np.float64)
+        count, total, products = count + len(values), total + values.sum(axis=0), products + values.T @ values
+    mean = total / count
+    variances, axes = np.linalg.eigh(products / count - np.outer(mean, mean))
+    components = (np.sqrt(variances.clip(0)) * axes).T[::-1]
+    # An axis has no direction of its own: its largest entry is made positive, and digits that rounding decides go.
+    signs = np.sign(np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1))
+    return tuple(tuple(row) for row in (signs * components).round(4).tolist())
 
 
 def mean_view(part: Part, rule: Input) -> NDArray[np.float32]:

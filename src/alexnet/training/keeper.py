@@ -12,12 +12,12 @@ import torch
 
 from alexnet.evaluation.evaluate import probabilities
 from alexnet.evaluation.metrics import metrics
+from alexnet.pictures.layout import TEST, VALIDATION
 from alexnet.pictures.store import Part
 from alexnet.storage import link, whole
-from alexnet.training import recipes
 from alexnet.training.checkpoint import State
 from alexnet.training.config import Config
-from alexnet.training.recipes import EXECUTION
+from alexnet.training.recipe import EXECUTION, Recipe, to_json
 from alexnet.training.train import Plan
 from alexnet.weights import files
 from alexnet.weights.files import Description
@@ -26,7 +26,7 @@ from alexnet.weights.model import TorchModel
 
 @dataclass
 class Keeper:
-    """Validation after each epoch, and the two model files of a run."""
+    """Validation after each epoch on `part`, and the two model files of a run."""
 
     folder: Path
     config: Config
@@ -35,7 +35,8 @@ class Keeper:
     mean: torch.Tensor | None
 
     def validate(self, state: State) -> dict[str, Any] | None:
-        """Metrics on the validation part; the best network so far is saved. Without such a part: None."""
+        """Metrics on the part that is watched; the best network so far is saved if that part may choose. Without such
+        a part: None."""
         self._keep_kernels(state)
         if self.part is None:
             return None
@@ -46,21 +47,26 @@ class Keeper:
         state.network.train()
         found = metrics(outputs, self.part.labels, self.config.classes)
         scores = {key: found[key] for key in ("images", "top1", "top5", "loss")}
-        if all(_rank(scores) > _rank(validation(row)) for row in state.history):
-            self.save("best", state, {"epoch": self.plan.order.epochs(state.step), "validation": scores})
+        if self._chooses and all(_rank(scores) > _rank(validation(row)) for row in state.history):
+            self.save("best", state, {"epoch": self.plan.order.epochs(state.step), VALIDATION: scores})
         return found
 
     def finish(self, state: State) -> None:
         """Save the last network; where it is the best too, one file carries both names."""
         row = state.history[-1]
-        best = best_row(state.history)
-        if best is row and self.part is not None and (self.folder / "best.safetensors").exists():
-            link(self.folder / "best.safetensors", self.folder / "last.safetensors")
+        best, last = self.folder / "best.safetensors", self.folder / "last.safetensors"
+        if self._chooses and best_row(state.history, self.config.recipe) is row and best.exists():
+            link(best, last)
             return
-        scores = {"epoch": row["epoch"]} | ({"validation": validation(row)} if self.part is not None else {})
-        self.save("last", state, scores)
-        if self.part is None:
-            link(self.folder / "last.safetensors", self.folder / "best.safetensors")
+        watched = {self.config.recipe.watch: validation(row)} if self.part is not None else {}
+        self.save("last", state, {"epoch": row["epoch"]} | watched)
+        if not self._chooses:
+            link(last, best)
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether the best network is chosen on the part that is watched."""
+        return self.part is not None and self.config.recipe.watch == VALIDATION
 
     def save(self, name: str, state: State, scores: dict[str, Any]) -> None:
         """Write a model file."""
@@ -71,7 +77,7 @@ class Keeper:
 
     def _description(self, scores: dict[str, Any]) -> Description:
         config = self.config
-        recipe = {k: v for k, v in recipes.to_json(config.recipe).items() if k not in EXECUTION}
+        recipe = {k: v for k, v in to_json(config.recipe).items() if k not in EXECUTION}
         data = {"name": Path(config.data).name, "digest": config.digest, "counts": config.counts}
         trained = {"data": data, "recipe": recipe, "seed": config.seed}
         return Description(config.variant, config.classes, config.input, trained, scores)
@@ -94,8 +100,9 @@ def _rank(scores: dict[str, Any]) -> tuple[float, float]:
     return (scores["top1"], -scores["loss"])
 
 
-def best_row(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The epoch of best validation top-1 (at a tie: of lower loss, then the earlier); without validation the last."""
-    if history[-1]["valid_top1"] is None:
+def best_row(history: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """The epoch of best validation top-1 (at a tie: of lower loss, then the earlier). The last where there is no
+    validation, or where the test part is watched, which never chooses."""
+    if history[-1]["valid_top1"] is None or recipe.watch == TEST:
         return history[-1]
     return max(history, key=lambda row: _rank(validation(row)))

@@ -9,7 +9,8 @@ import torch
 
 from alexnet.errors import UsageError
 from alexnet.network.architecture import Variant, walk
-from alexnet.training.recipes import Recipe
+from alexnet.training.optimizer import BUFFERS
+from alexnet.training.recipe import Recipe
 
 CONTAINER = Path("/sys/fs/cgroup")
 ENGINE = 700 * 2**20  # torch itself, after import and first use
@@ -18,8 +19,7 @@ ENGINE = 700 * 2**20  # torch itself, after import and first use
 def fixed_bytes(variant: Variant, size: int, recipe: Recipe) -> int:
     """Weights, gradients and the optimizer's buffers, all float32."""
     parameters = sum(row.parameters for row in walk(variant, size))
-    copies = {"sgd": 3, "adamw": 4}[recipe.update]
-    return ENGINE + 4 * parameters * copies
+    return ENGINE + 4 * parameters * (2 + BUFFERS[recipe.update])
 
 
 def picture_bytes(variant: Variant, size: int, stored: int) -> int:

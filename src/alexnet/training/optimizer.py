@@ -10,37 +10,45 @@ from typing import Any
 import torch
 from torch import nn
 
-from alexnet.training.recipes import Recipe
+from alexnet.training.recipe import Recipe
 
 History = Sequence[Mapping[str, Any]]
 
+BUFFERS = {"sgd": 1, "adam": 2, "adamw": 2}
+"""Tensors that an update rule keeps beside each weight."""
+
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's update rule over the network's parameters, in groups of equal rate and decay."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    """The recipe's update rule over the network's parameters, in groups of equal rates and decay."""
+    groups: dict[tuple[float, tuple[float, ...]], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        groups.setdefault(_factors(name, recipe), []).append(parameter)
+        groups.setdefault(factors(name, recipe), []).append(parameter)
     described = [
-        {"params": parameters, "rate": rate, "weight_decay": recipe.weight_decay * decay}
-        for (rate, decay), parameters in groups.items()
+        {"params": parameters, "rates": rates, "weight_decay": recipe.weight_decay * decay}
+        for (decay, rates), parameters in groups.items()
     ]
     if recipe.update == "sgd":
         return torch.optim.SGD(described, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    return torch.optim.AdamW(described, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), fused=True)
+    rule = torch.optim.Adam if recipe.update == "adam" else torch.optim.AdamW
+    return rule(described, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.eps, fused=True)
 
 
-def _factors(name: str, recipe: Recipe) -> tuple[float, float]:
-    return next(((rate, decay) for pattern, rate, decay in recipe.rates if fnmatchcase(name, pattern)), (1.0, 1.0))
+def factors(name: str, recipe: Recipe) -> tuple[float, tuple[float, ...]]:
+    """Decay factor of a parameter, and its learning-rate factor in each phase."""
+    fits = ((rate, decay) for pattern, rate, decay in recipe.rates if fnmatchcase(name, pattern))
+    rate, decay = next(fits, (1.0, 1.0))
+    phases = [next((f for pattern, f in phase.rates if fnmatchcase(name, pattern)), 1.0) for phase in recipe.phases]
+    return decay, tuple(rate * factor for factor in phases)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group the rate of this step times its own factor.
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, phase: int = 0) -> None:
+    """Give every group the rate of this step times its own factor in this phase; a factor of 0 freezes it.
 
     The paper's velocity carries the rate inside (v ← 0.9 v − 0.0005·ε·w − ε·g; w ← w + v), torch's outside. They are
     the same rule once torch's buffers are multiplied by old/new rate whenever the rate changes.
     """
     for group in optimizer.param_groups:
-        new, old = rate * group["rate"], group["lr"]
+        new, old = rate * group["rates"][phase], group["lr"]
         if isinstance(optimizer, torch.optim.SGD) and new != old:
             buffers = [b for p in group["params"] if (b := optimizer.state[p].get("momentum_buffer")) is not None]
             if buffers and new > 0:
@@ -48,13 +56,14 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = new
 
 
-def rate(recipe: Recipe, step: int, steps: int, history: History) -> float:
-    """Learning rate of a step out of `steps`, given the epochs so far."""
+def rate(recipe: Recipe, step: int, steps: int, history: History, phase: int = 0) -> float:
+    """Learning rate of a step out of `steps`, given the epochs so far and its phase."""
+    base = recipe.learning_rate * recipe.phases[phase].factor
     if recipe.schedule == "one-cycle":
-        return recipe.learning_rate * one_cycle(step / max(1, steps), recipe.warm_up)
+        return base * one_cycle(step / max(1, steps), recipe.warm_up)
     if recipe.schedule == "stall":
-        return recipe.learning_rate * 0.1 ** stalls(history, recipe.stall, recipe.drops)
-    return recipe.learning_rate
+        return base * 0.1 ** stalls(history, recipe.stall, recipe.drops)
+    return base
 
 
 def one_cycle(progress: float, warm_up: float) -> float:

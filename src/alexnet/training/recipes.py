@@ -1,131 +1,287 @@
-"""Recipes: everything about a training run that is not the architecture, as values.
+"""The training recipes, each a value with the source of its numbers.
 
-Fields carry torch's names where torch has one; `--set field=value` replaces scalars. Views are what happens to a
-training picture, in order; they are carried out by `augment`.
+`# PAPER §x:` marks where we differ from Krizhevsky, Sutskever and Hinton (2012) or had to read it.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
 
-from alexnet.errors import UsageError, unknown
+from alexnet.errors import unknown
+from alexnet.training.recipe import (
+    Colour,
+    ColourNoise,
+    Flip,
+    Phase,
+    RandomAffine,
+    RandomCrop,
+    RandomResizedCrop,
+    Recipe,
+)
 
+FAST = Recipe(
+    name="fast",
+    title="the practical default: strong augmentation, one cycle of AdamW",
+    source="this project; results in results/",
+    views=(RandomResizedCrop(), Flip(), Colour()),
+    rates=(("*.bias", 1.0, 0.0), ("bn*", 1.0, 0.0)),
+    label_smoothing=0.1,
+)
 
-@dataclass(frozen=True)
-class RandomCrop:
-    """A view of the network's size from anywhere in the stored picture."""
+KRIZHEVSKY_2012 = Recipe(
+    name="krizhevsky-2012",
+    title="the paper's rule, rates, decay, batch, crops, flips and colour noise",
+    source="Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 2, 4 and 5",
+    variant="krizhevsky-2012",
+    mean="picture",
+    scale=1.0,
+    views=(RandomCrop(), Flip(), ColourNoise(std=0.1)),
+    epochs=90,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    # PAPER §5: "when the validation error rate stopped improving", judged by hand; here after 5 epochs.
+    schedule="stall",
+)
 
-    purposes = ("left", "top")
+# ------------------------------------------------------------------------------------------- other ways on ImageNet
 
+SOURCE_145 = Recipe(
+    name="source-145",
+    title="as the 2012 source trained the published network",
+    source="computerhistory/AlexNet-Source-Code, layers/layer-params-145.cfg and its notes, convdata_jpeg.py, "
+    "src/layer.cu",
+    variant="source-145",
+    mean="picture",
+    scale=1.0,
+    views=(RandomCrop(chunk=32), Flip(chunk=32), ColourNoise(std=0.1, divisor=1.1)),
+    epochs=91,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    # PAPER §5: says "an equal learning rate for all layers"; the source gives biases twice the rate and no decay.
+    rates=(("*.bias", 2.0, 0.0),),
+    schedule="constant",
+    # PAPER §5: is silent on the last epochs. The notes give the weights' rates; the biases' stays at 0.02, which the
+    # final file still holds. A layer that is frozen stops at once here; in the source its velocity runs out first.
+    phases=(
+        Phase(until=25),
+        Phase(until=51, factor=0.1, rates=(("*.bias", 10.0),)),
+        Phase(until=67, factor=0.01, rates=(("*.bias", 100.0),)),
+        Phase(72, 0.01, (("conv1.weight", 0.1), ("*.bias", 100.0)), views=(RandomCrop(32), Flip(32))),
+        Phase(79, 0.01, (("conv1.*", 0.0), ("*.bias", 100.0)), views=(RandomCrop(32), Flip(32))),
+        Phase(91, 0.001, (("conv1.*", 0.0), ("*.bias", 1000.0)), views=(RandomCrop(32), Flip(32))),
+    ),
+)
 
-@dataclass(frozen=True)
-class RandomResizedCrop:
-    """A rectangle of `area` (share of the picture) and of an aspect within e^±`aspect`, scaled to the view."""
+CAFFE = Recipe(
+    name="caffe",
+    title="as Caffe trained bvlc_alexnet",
+    source="BVLC/caffe models/bvlc_alexnet: solver.prototxt and train_val.prototxt. Not as there: a picture loses the "
+    "centre of the mean picture wherever its crop was cut, and channels stay red, green, blue",
+    variant="bvlc-alexnet",
+    resize="squash",
+    mean="picture",
+    scale=1.0,
+    views=(RandomCrop(), Flip()),
+    epochs=90,  # 450,000 steps of 256
+    batch_size=256,
+    update="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    rates=(("*.bias", 2.0, 0.0),),
+    schedule="constant",
+    phases=(  # a tenth every 100,000 steps
+        Phase(until=20),
+        Phase(until=40, factor=0.1),
+        Phase(until=60, factor=0.01),
+        Phase(until=80, factor=0.001),
+        Phase(until=90, factor=0.0001),
+    ),
+)
 
-    area: tuple[float, float] = (0.45, 1.0)
-    aspect: float = 0.22
-    purposes = ("area", "aspect", "left", "top")
+ONE_WEIRD_TRICK = Recipe(
+    name="one-weird-trick",
+    title="as cuda-convnet2 trains its single-GPU network",
+    source="akrizhevsky/cuda-convnet2 layers/layer-params-223-ce2-1gpu.cfg and wiki TrainingExample.md; "
+    "Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv 1404.5997",
+    variant="one-weird-trick",
+    mean="picture",
+    scale=1.0,
+    views=(RandomCrop(), Flip(), ColourNoise(std=0.1, divisor=1.1)),
+    epochs=90,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    rates=(("*.bias", 2.0, 0.0),),
+    schedule="constant",
+    phases=(  # weights: dexp[base=0.01;tgtFactor=250;numSteps=4]; biases: dexp[base=0.02;tgtFactor=10;numSteps=2]
+        Phase(until=22.5),
+        Phase(until=45, factor=250 ** (-1 / 3), rates=(("*.bias", 250 ** (1 / 3)),)),
+        Phase(until=67.5, factor=250 ** (-2 / 3), rates=(("*.bias", 0.1 * 250 ** (2 / 3)),)),
+        Phase(until=90, factor=1 / 250, rates=(("*.bias", 25.0),)),
+    ),
+)
 
+TORCHVISION = Recipe(
+    name="torchvision",
+    title="as torchvision's reference script trains its alexnet",
+    source="pytorch/vision references/classification/train.py with --lr 1e-2, on 8 devices with 32 pictures each",
+    variant="torchvision",
+    mean="imagenet",
+    scale=1.0,
+    views=(RandomResizedCrop(area=(0.08, 1.0), aspect=math.log(4 / 3)), Flip()),
+    epochs=90,
+    batch_size=256,
+    update="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=1e-4,
+    schedule="constant",
+    phases=(Phase(until=30), Phase(until=60, factor=0.1), Phase(until=90, factor=0.01)),
+)
 
-@dataclass(frozen=True)
-class Flip:
-    """Mirrored left to right, every other time."""
+# --------------------------------------------------------------------------------------------- the authors on CIFAR-10
 
-    purposes = ("flip",)
+CIFAR_13PCT = Recipe(
+    name="cifar-13pct",
+    title="the authors' 13 % network on CIFAR-10",
+    source="cuda-convnet example-layers/layer-params-conv-local-13pct.cfg; it prints no number of epochs, and those of "
+    "layers-18pct.cfg stand here",
+    variant="cifar-13pct",
+    mean="picture",
+    scale=1.0,
+    views=(RandomCrop(), Flip()),
+    epochs=140,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.001,
+    momentum=0.9,
+    weight_decay=0.004,
+    rates=(("*.bias", 2.0, 0.0), ("conv*.weight", 1.0, 0.0)),
+    schedule="constant",
+    phases=(
+        Phase(until=120),
+        Phase(until=130, factor=0.1, rates=(("*.bias", 10.0),)),
+        Phase(until=140, factor=0.01, rates=(("*.bias", 100.0),)),
+    ),
+    validation=0.0,
+)
 
+CIFAR_11PCT = Recipe(
+    name="cifar-11pct",
+    title="the authors' 11 % network on CIFAR-10",
+    source="cuda-convnet example-layers/layer-params-conv-local-11pct.cfg and the methodology in it, but on all of the "
+    "training pictures from the first epoch (there: 350 epochs on four fifths, then 150 on all)",
+    variant="cifar-11pct",
+    mean="picture",
+    scale=1.0,
+    views=(RandomCrop(), Flip()),
+    epochs=520,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.001,
+    momentum=0.9,
+    weight_decay=0.004,
+    rates=(("*.bias", 2.0, 0.0), ("conv*.weight", 1.0, 0.0), ("fc*.weight", 1.0, 2.5)),
+    schedule="constant",
+    phases=(  # "lower learning rates (epsW)": the biases' stay
+        Phase(until=500),
+        Phase(until=510, factor=0.1, rates=(("*.bias", 10.0),)),
+        Phase(until=520, factor=0.01, rates=(("*.bias", 100.0),)),
+    ),
+    validation=0.0,
+)
 
-@dataclass(frozen=True)
-class Colour:
-    """All channels times 1 ± `brightness`; then each channel plus ± `tint`, in units of 255."""
+# ------------------------------------------------------------------------------------------------------- the articles
 
-    brightness: float = 0.2
-    tint: float = 0.05
-    purposes = ("brightness", "red", "green", "blue")
+YENIGUN = Recipe(
+    name="yenigun",
+    title="as the article trains on cats_vs_dogs: Adam, batches of 4, stopped by the training loss",
+    source="Okan Yenigün, 'AlexNet Explained: A Step-by-Step Guide'; Keras' defaults for what its code leaves out. "
+    "Keras adds epsilon before it corrects the second moment, torch after, which differs in the first steps alone",
+    variant="yenigun-batch-norm",
+    size=224,
+    resize="squash",
+    margin="none",
+    mean="none",
+    scale=1 / 255,
+    views=(),
+    epochs=100,
+    batch_size=4,
+    shuffle=18,  # 18,610 // 1000
+    update="adam",
+    learning_rate=0.001,
+    momentum=0.9,
+    eps=1e-7,
+    weight_decay=0.0,
+    schedule="constant",
+    validation=0.0,
+    watch="test",
+    stop_on="train_loss",
+    patience=5,
+)
 
+LE = Recipe(
+    name="le",
+    title="as the article trains on cats and dogs: plain SGD at 0.1, turned and shifted pictures",
+    source="Khuyen Le, 'Alexnet and image classification', its notebook; what it reports is the last epoch's accuracy",
+    variant="le-keras",
+    resize="squash",
+    margin="none",
+    mean="none",
+    scale=1 / 255,
+    views=(RandomAffine(degrees=5.0, shift=0.1), Flip()),
+    epochs=100,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.1,
+    momentum=0.0,
+    weight_decay=0.0,
+    schedule="constant",
+    validation=0.0,
+    watch="test",
+)
 
-View = RandomCrop | RandomResizedCrop | Flip | Colour
-VIEWS: dict[str, type[View]] = {kind.__name__: kind for kind in (RandomCrop, RandomResizedCrop, Flip, Colour)}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained."""
-
-    name: str
-    title: str
-    source: str
-
-    variant: str = "batch-norm"
-    size: int = 0  # side of the view; 0: the variant's own; the stored picture is scaled along
-    resize: Literal["crop", "squash", "pad"] = "crop"
-    mean: Literal["channels", "picture"] = "channels"  # of the training pictures, subtracted from every picture
-    scale: float = 1 / 64  # what 0..255 is multiplied by after that; 1/64 gives photographs unit variance
-    views: tuple[View, ...] = (RandomCrop(), Flip())
-
-    epochs: int = 24
-    batch_size: int = 64  # of one step, over all processes
-    update: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 6e-4
-    momentum: float = 0.9  # AdamW's first beta
-    weight_decay: float = 0.05
-    rates: tuple[tuple[str, float, float], ...] = ()  # (name pattern, learning-rate factor, decay factor), first wins
-    schedule: Literal["one-cycle", "stall", "constant"] = "one-cycle"
-    warm_up: float = 0.3  # one-cycle: share of the steps in which the rate rises
-    drops: int = 3  # stall: how often the rate falls to a tenth
-    stall: int = 5  # stall: epochs without a better validation top-1 before it falls
-    label_smoothing: float = 0.0
-    dropout: float | None = None  # None: the variant's own
-    class_weights: Literal["none", "balanced"] = "none"
-
-    validation: float = 0.1  # share of the training part set aside where there is no validation part
-    stop_on: str = ""  # a column of history.csv: stop when it has not improved for `patience` epochs
-    patience: int = 5
-
-    unreadable: Literal["refuse", "skip"] = "refuse"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: Literal["none", "default", "reduce-overhead"] = "none"  # mode of torch.compile; the last uses CUDA graphs
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    workers: int = 1  # threads that read ahead
-    checkpoint_minutes: float = 0.0  # between two
-    checkpoint_steps: int = 0  # between two; where both are 0: as often as costs 2 % of the time
-
-
-EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps"})
-"""Fields that may differ on resume: they change where and when, not what."""
+ARHAM = Recipe(
+    name="arham",
+    title="the article's network on CIFAR-10 for ten epochs",
+    source="Muhammad Arham, 'AlexNet: Implementation from Scratch', which gives the ten epochs alone; batch, rate, "
+    "momentum and decay are those of the 2012 paper, preprocessing is this project's",
+    variant="arham-pytorch",
+    resize="squash",
+    margin="none",
+    views=(),
+    epochs=10,
+    batch_size=128,
+    update="sgd",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    schedule="constant",
+)
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
-            name="fast",
-            title="the practical default: strong augmentation, one cycle of AdamW",
-            source="this project; results in results/",
-            views=(RandomResizedCrop(), Flip(), Colour()),
-            rates=(("*.bias", 1.0, 0.0), ("bn*", 1.0, 0.0)),
-            label_smoothing=0.1,
-        ),
-        Recipe(
-            name="krizhevsky-2012",
-            title="the paper's rule, rates, decay, batch, crops and flips",
-            # PAPER §4.1: the colour noise on principal components is not part of this recipe yet.
-            source="Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 2, 4 and 5",
-            variant="krizhevsky-2012",
-            mean="picture",
-            scale=1.0,
-            views=(RandomCrop(), Flip()),
-            epochs=90,
-            batch_size=128,
-            update="sgd",
-            learning_rate=0.01,
-            weight_decay=5e-4,
-            # PAPER §5: "when the validation error rate stopped improving", judged by hand; here after 5 epochs.
-            schedule="stall",
-        ),
+        FAST,
+        KRIZHEVSKY_2012,
+        SOURCE_145,
+        CAFFE,
+        ONE_WEIRD_TRICK,
+        TORCHVISION,
+        CIFAR_13PCT,
+        CIFAR_11PCT,
+        YENIGUN,
+        LE,
+        ARHAM,
     )
 }
 
@@ -135,90 +291,3 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
-
-
-def with_settings(base: Recipe, settings: Iterable[str]) -> Recipe:
-    """The recipe with `field=value` texts applied. Raises UsageError that lists the fields or the values allowed."""
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        field, equals, text = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set takes field=value, not {setting!r}")
-        changes[field] = parse(field, text)
-    return checked(dataclasses.replace(base, **changes))
-
-
-HINTS = typing.get_type_hints(Recipe)
-SETTABLE = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("name", "title", "source", "views", "rates")]
-
-
-def parse(field: str, text: str) -> Any:
-    """The value that `text` means for a field."""
-    if field not in SETTABLE:
-        raise unknown("field of a recipe", field, SETTABLE)
-    hint = HINTS[field]
-    if typing.get_origin(hint) is Literal:
-        return text
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if type(None) in kinds and text.lower() in ("none", ""):
-        return None
-    try:
-        return kinds[0](text)
-    except ValueError:
-        raise UsageError(f"--set {field}: {text!r} is not of type {kinds[0].__name__}") from None
-
-
-RANGES: dict[str, tuple[float, float]] = {
-    "size": (0, 4096),
-    "scale": (1e-6, 1e3),
-    "epochs": (1, 1e6),
-    "batch_size": (1, 1e6),
-    "learning_rate": (0, 1e3),
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 1e3),
-    "warm_up": (0, 1),
-    "drops": (0, 100),
-    "stall": (1, 1e6),
-    "label_smoothing": (0, 0.999),
-    "dropout": (0, 0.999),
-    "validation": (0, 0.9),
-    "patience": (1, 1e6),
-    "workers": (1, 256),
-    "checkpoint_minutes": (0, 1e6),
-    "checkpoint_steps": (0, 1e9),
-}
-
-
-WATCHED = ("train_loss", "train_top1", "valid_loss", "valid_top1", "valid_top5")
-
-
-def checked(recipe: Recipe) -> Recipe:
-    """The recipe itself, if every number lies in its range and every word is known. Raises UsageError."""
-    for field, hint in HINTS.items():
-        value = getattr(recipe, field)
-        if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
-            raise UsageError(f"--set {field}: {value!r} is not one of {', '.join(typing.get_args(hint))}")
-    for field, (low, high) in RANGES.items():
-        value = getattr(recipe, field)
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"--set {field}: {value:g} is outside {low:g} to {high:g}")
-    if recipe.stop_on not in ("", *WATCHED):
-        raise unknown("column for stop_on", recipe.stop_on, WATCHED)
-    return recipe
-
-
-def to_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain JSON values; `from_json` is its inverse."""
-    document = dataclasses.asdict(recipe)
-    document["views"] = [{"type": type(view).__name__, **dataclasses.asdict(view)} for view in recipe.views]
-    return document
-
-
-def from_json(document: dict[str, Any]) -> Recipe:
-    """A recipe from what `to_json` made. Raises ValueError, KeyError or TypeError when the document is not one."""
-    views: list[View] = []
-    for entry in document["views"]:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-        views.append(VIEWS[values.pop("type")](**values))
-    rates = tuple((str(pattern), float(rate), float(decay)) for pattern, rate, decay in document.get("rates", ()))
-    return checked(Recipe(**{**document, "views": tuple(views), "rates": rates}))

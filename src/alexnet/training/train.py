@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet.errors import UsageError
 from alexnet.network.inference import has_bfloat16
+from alexnet.network.layers import Pixels
 from alexnet.pictures.batches import Batch, Order, ahead, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
 from alexnet.training.checkpoint import Checkpoints, State
 from alexnet.training.journal import Journal, Signals
 from alexnet.training.optimizer import rate, set_rate, stopped
-from alexnet.training.recipes import Recipe
+from alexnet.training.recipe import Recipe, phase_at, purposes, views_in
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Plan:
 
     recipe: Recipe
     order: Order
-    pixels: nn.Module  # the network's first stage
+    pixels: Pixels  # the network's first stage
     size: int
     device: torch.device
     bfloat16: bool
@@ -43,9 +44,13 @@ class Plan:
         return self.order.steps(self.recipe.epochs)
 
     @cached_property
-    def purposes(self) -> tuple[str, ...]:
-        """Columns of the table of chance that the views need."""
-        return tuple(dict.fromkeys(purpose for view in self.recipe.views for purpose in view.purposes))
+    def purposes(self) -> dict[str, int]:
+        """Columns of the table of chance that the views need, and how many pictures in a row share a cell."""
+        return purposes(self.recipe)
+
+    def phase(self, step: int) -> int:
+        """Number of the recipe's phase in which a step falls."""
+        return phase_at(self.recipe, step * self.order.batch_size / self.order.count)
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """bfloat16 products over float32 weights, or plain float32."""
@@ -74,7 +79,7 @@ class Plan:
         """Training views [B, size, size, 3] and labels [B] of a batch whose pictures are on the device; the chance
         stays here, where corners of crops are read from it."""
         chance = {purpose: single(cells) for purpose, cells in batch.chance.items()}
-        views = augment(pictures, chance, self.recipe.views, self.size)
+        views = augment(pictures, chance, views_in(self.recipe, self.phase(batch.step)), self.size, self.pixels.mean)
         return views, torch.from_numpy(batch.labels).to(self.device, non_blocking=True)
 
 
@@ -99,8 +104,9 @@ def train(
     for batch, pictures in plan.carry(found):
         if stopped(state.history, recipe.stop_on, recipe.patience):
             break
-        learning_rate = rate(recipe, batch.step, plan.steps, state.history)
-        set_rate(state.optimizer, learning_rate)
+        phase = plan.phase(batch.step)
+        learning_rate = rate(recipe, batch.step, plan.steps, state.history, phase)
+        set_rate(state.optimizer, learning_rate, phase)
         torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
         update(state, plan, *plan.tensors(batch, pictures))
         journal.tick(state)
