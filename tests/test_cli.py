@@ -75,6 +75,7 @@ MISTAKES = {
     "evaluate without data": (["evaluate", "run"], 2, "MODEL... DATA"),
     "picture that fits no network": (["train", "patterns", "--set", "size=20"], 2, "smallest size that fits is 64"),
     "bench of a grey network": (["bench", "train", "--variant", "lenet-5"], 2, "lenet-5 takes grey pictures"),
+    "named data that are not here": (["train", "cifar10"], 2, "download it from https://www.cs.toronto.edu"),
     "recipe file that is none": (["train", "patterns", "--recipe", "none.json"], 2, "none.json"),
 }
 
@@ -144,7 +145,10 @@ def test_tables_as_json(alexnet):
     summary = alexnet("summary", "single-column", "--classes", 2, "--json").json
     assert summary["parameters"] == 58_289_538
     assert {"fast", "krizhevsky-2012"} <= {r["name"] for r in alexnet("recipes", "--json").json}
-    assert alexnet("datasets", "--json").json[0]["name"] == "patterns"
+    named = {entry["name"]: entry for entry in alexnet("datasets", "--json").json}
+    assert {"patterns", "cifar10", "cats-vs-dogs", "cats-and-dogs"} <= named.keys()
+    assert named["patterns"]["there"] and named["patterns"]["parts"] == {"train": 4000, "test": 1000}
+    assert not named["cifar10"]["there"] and named["cifar10"]["download"].startswith("https://")
     doctor = alexnet("doctor", "--json").json
     assert doctor["packages"]["torch"].startswith("2.13") and doctor["threads"] >= 1
 

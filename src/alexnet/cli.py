@@ -174,17 +174,30 @@ def datasets_command(context: click.Context, as_json: bool) -> None:
         return
     from alexnet.pictures import datasets
 
-    named = [(name, make().samples()) for name, make in datasets.NAMED.items()]
-    parts = [{part: len(entries) for part, entries in found.parts.items()} for _, found in named]
     document = [
-        {"name": name, "classes": list(found.classes), "parts": counts}
-        for (name, found), counts in zip(named, parts, strict=True)
+        {"name": name, "classes": list(named.classes), "parts": named.parts, **_state(name)}
+        for name, named in datasets.NAMED.items()
     ]
-    lines = [
-        f"{name}: {', '.join(found.classes)}; {', '.join(f'{n:,} {part}' for part, n in counts.items())}"
-        for (name, found), counts in zip(named, parts, strict=True)
-    ]
-    emit(document, as_json, "\n".join(["by name:", *lines, "", datasets.__doc__.split("\n\n", 1)[1].strip()]))
+    rows = [_dataset_row(entry) for entry in document]
+    what = datasets.__doc__.split("\n\n", 1)[1].strip()
+    emit(document, as_json, f"{columns([('by name', 'classes', 'pictures', 'here'), *rows])}\n\n{what}")
+
+
+def _state(name: str) -> dict[str, Any]:
+    """Whether a data set known by name can be used here, where it is, or what to get from where."""
+    from alexnet.pictures import datasets
+
+    named = datasets.NAMED[name]
+    found = named.find()
+    there = name == datasets.PATTERNS or found is not None
+    path = str(found.resolve()) if found else None
+    return {"there": there, "path": path, "files": list(named.files), "download": named.download}
+
+
+def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
+    counts = " + ".join(f"{count:,} {part}" for part, count in entry["parts"].items())
+    drawn = "drawn by the program" if entry["there"] else f"no: {entry['files'][0]} from {entry['download']}"
+    return (entry["name"], len(entry["classes"]), counts, entry["path"] or drawn)
 
 
 @datasets_command.command("show", epilog="Example: alexnet datasets show photos/ --out samples.png")

@@ -25,6 +25,12 @@ KNOWN = {
     "green": 0xEDE38C18BDC4AD41,
     "blue": 0x163256837559AA10,
     "samples": 0xA8CEFA4694EC151D,
+    "angle": 0x1D1DC358AA6DFE4B,
+    "down": 0xC40A000354406E38,
+    "right": 0xE5550F8B2C8DB54A,
+    "noise1": 0x26B9494E0BA9996C,
+    "noise2": 0x179376245004FBC4,
+    "noise3": 0x27FD80CFE1D63A00,
 }
 MASK = 2**64 - 1
 

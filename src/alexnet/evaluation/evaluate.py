@@ -18,6 +18,7 @@ from alexnet.errors import UsageError
 from alexnet.evaluation.metrics import metrics
 from alexnet.pictures import views as picture_views
 from alexnet.pictures.batches import in_order
+from alexnet.pictures.datasets import located
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, open_store
@@ -98,7 +99,7 @@ def run_of(folder: Path, data: PathLike) -> dict[str, Any] | None:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):  # a model file, or no run
         return None
-    return config if config.get("data") in (str(data), str(Path(data).resolve())) else None
+    return config if config.get("data") == located(data) else None
 
 
 def run_split(run: Path) -> dict[str, str]:

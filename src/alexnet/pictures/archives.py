@@ -38,19 +38,19 @@ class Archive:
         return digest(str(self.file.resolve()), [(self.file.name, status.st_size, status.st_mtime_ns)])
 
     def samples(self) -> Samples:
-        with self._whole():
-            return arrange({name for name, _, _ in self._members()}, str(self.file))
+        with self.whole():
+            return arrange({name for name, _, _ in self.members()}, str(self.file))
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         wanted = {path: index for index, path in enumerate(paths)}
-        with self._whole():
-            for name, size, contents in self._members():
+        with self.whole():
+            for name, size, contents in self.members():
                 if name in wanted:
                     read = partial(decode, contents()) if size <= LIMITS.bytes else partial(_refuse, size)
                     yield wanted[name], read
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def whole(self) -> Iterator[None]:
         """Turn whatever a damaged archive raises into our error; the libraries below raise a dozen kinds."""
         try:
             yield
@@ -59,7 +59,7 @@ class Archive:
         except Exception as error:
             raise UsageError(f"{self.file}: not a whole zip or tar archive: {error}") from None
 
-    def _members(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    def members(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
         """Name, size and a way to read each file, from front to back; a tar may hold newer copies further back."""
         return self._zip() if zipfile.is_zipfile(self.file) else self._tar()
 

@@ -2,44 +2,108 @@
 
 DATA is a folder of class folders; a folder with train*/, val*/, test*/ of class folders; a zip or tar of either; a csv
 of path and label (and split); a prepared store; or a name. Wrapping folders are looked through.
+
+A name stands for a file or folder in the current folder or in the cache's `data`; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet.environment import cache_folder
 from alexnet.errors import UsageError
-from alexnet.pictures import chance
+from alexnet.pictures import chance, patterns
 from alexnet.pictures.archives import ARCHIVES, Archive
+from alexnet.pictures.layout import TEST, TRAIN
+from alexnet.pictures.published import BINARY, CIFAR_CLASSES, published
 from alexnet.pictures.sources import Folder, Patterns, Source
 from alexnet.pictures.tables import Table
 
-NAMED: dict[str, Callable[[], Source]] = {"patterns": Patterns}
+
+@dataclass(frozen=True)
+class Named:
+    """A data set known by its name: what its file or folder is called, where to get it, and what is in it."""
+
+    files: tuple[str, ...]
+    download: str
+    classes: tuple[str, ...]
+    parts: dict[str, int]
+
+    def find(self) -> Path | None:
+        """Its file or folder: in the current folder, or in the cache's `data`; None if it is in neither."""
+        places = (folder / file for folder in folders() for file in self.files)
+        return next((place for place in places if place.exists()), None)
+
+
+PATTERNS = "patterns"
+
+NAMED = {
+    PATTERNS: Named((), "", patterns.CLASSES, patterns.COUNTS),
+    "cifar10": Named(
+        files=("cifar-10-binary.tar.gz", BINARY, "cifar10"),
+        download="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        classes=CIFAR_CLASSES,
+        parts={TRAIN: 50_000, TEST: 10_000},
+    ),
+    "cats-vs-dogs": Named(
+        files=("kagglecatsanddogs_5340.zip", "kagglecatsanddogs_3367a.zip"),
+        download="https://www.microsoft.com/en-us/download/details.aspx?id=54765",
+        classes=("cat", "dog"),
+        parts={TRAIN: 18_610, TEST: 4_652},
+    ),
+    "cats-and-dogs": Named(
+        files=("cat-and-dog.zip", "cat-and-dog", "cats-and-dogs", "cats-and-dogs.zip", "cats-and-dogs.tar"),
+        download="https://www.kaggle.com/datasets/tongpython/cat-and-dog",
+        classes=("cats", "dogs"),
+        parts={TRAIN: 8_005, TEST: 2_023},
+    ),
+}
+
+
+def folders() -> tuple[Path, Path]:
+    """Where the files of named data sets are looked for, the first found wins."""
+    return Path(), cache_folder() / "data"
+
+
+def located(data: str | os.PathLike[str]) -> str:
+    """DATA so that it means the same from any folder: an absolute path, or `patterns`. Raises UsageError for a name
+    whose files are not here."""
+    if str(data) == PATTERNS:
+        return PATTERNS
+    named = NAMED.get(str(data))
+    if named is None:
+        return str(Path(data).resolve())
+    found = named.find()
+    if found is None:
+        here, cache = (folder.resolve() for folder in folders())
+        raise UsageError(
+            f"{data}: {named.files[0]} lies neither in {here} nor in {cache}; download it from {named.download} and "
+            "put it there"
+        )
+    return str(found.resolve())
 
 
 def source(data: str | os.PathLike[str]) -> Source:
     """The source that DATA names. Raises UsageError when there is none, with what was expected."""
-    if str(data) in NAMED:
-        return NAMED[str(data)]()
-    path = Path(data)
+    if str(data) == PATTERNS:
+        return Patterns()
+    path = Path(located(data) if str(data) in NAMED else data)
     try:
         there = path.exists()
     except OSError:  # a name that no file can have
         there = False
     if not there:
         raise UsageError(f"{data}: no such file or folder, and no data set of that name ({', '.join(NAMED)})")
-    if path.is_dir():
-        return Folder(path)
     if path.suffix.lower() == ".csv":
         return Table(path)
-    if path.name.lower().endswith(ARCHIVES):
-        return Archive(path)
-    raise UsageError(f"{data}: not a data set; expected a folder, {', '.join(ARCHIVES)} or .csv")
+    if not path.is_dir() and not path.name.lower().endswith(ARCHIVES):
+        raise UsageError(f"{data}: not a data set; expected a folder, {', '.join(ARCHIVES)} or .csv")
+    return published(path) or (Folder(path) if path.is_dir() else Archive(path))
 
 
 def split(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -164,8 +164,8 @@ def resolve(
     recipe = _with_colours(_for_parts(recipe, draft, parts), parts[TRAIN])
     variant = _for_classes(draft, store.classes, recipe)
     config = Config(
-        data=_where(data),
-        valid=None if valid is None else _where(valid),
+        data=datasets.located(data),
+        valid=None if valid is None else datasets.located(valid),
         skip_list=skip_list,
         seed=seed,
         recipe=recipe,
@@ -179,11 +179,6 @@ def resolve(
         bfloat16=bfloat16(recipe, device),
     )
     return config, parts
-
-
-def _where(data: str | os.PathLike[str]) -> str:
-    """DATA so that it means the same from any folder."""
-    return str(data) if str(data) in datasets.NAMED else str(Path(data).resolve())
 
 
 def difference(old: Config, new: Config) -> str | None:
