@@ -71,8 +71,9 @@ def evaluate(
     run = run_of(Path(names[0]), data)
     left = {"leave_out": run["skip_list"], "unreadable": run["recipe"]["unreadable"]} if run else {}
     stores = [open_store(data, model.input.stored, model.input.resize, **left) for model in loaded]
-    if stores[0].resize != loaded[0].input.resize:
-        raise UsageError(f"{data}: prepared with {stores[0].resize}, but the model wants {loaded[0].input.resize}")
+    for store, model in zip(stores, loaded, strict=True):
+        if store.resize != model.input.resize:
+            raise UsageError(f"{data}: prepared with {store.resize}, but the model wants {model.input.resize}")
     own = run_split(Path(names[0])) if run and run["digest"] == stores[0].digest else {}
     chosen = split or default_split(stores[0], own)
     parts = [relabelled(choose(store, own, chosen, data), store.classes, classes, str(data)) for store in stores]
