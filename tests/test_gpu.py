@@ -10,7 +10,7 @@ import alexnet
 from alexnet.network.model import build
 from alexnet.network.response_norm import response_norm
 from alexnet.training.augment import augment
-from alexnet.training.recipe import Colour, Flip, RandomCrop, RandomResizedCrop
+from alexnet.training.recipe import Colour, ColourNoise, Flip, RandomAffine, RandomCrop, RandomResizedCrop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
 
@@ -37,7 +37,8 @@ def test_logits(name):
 
 
 def test_training_views():
-    views = (RandomResizedCrop(), Flip(), Colour())
+    noise = ColourNoise(0.1, 1.1, ((30.0, 30.0, 30.0), (9.0, 0.0, -9.0), (3.0, -6.0, 3.0)))
+    views = (RandomResizedCrop(), RandomAffine(5, 0.1), Flip(), noise, Colour())
     pictures = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     names = [purpose for view in (*views, RandomCrop()) for purpose in view.purposes]
     chance = {name: torch.rand(4) for name in names}
