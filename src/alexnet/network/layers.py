@@ -38,7 +38,8 @@ class FirstConv2d(nn.Conv2d):
         if input.device.type != "cuda":
             return super().forward(input)
         missing = (0, 0, 0, 0, 0, -self.in_channels % 4)
-        return self._conv_forward(F.pad(input, missing), F.pad(self.weight, missing), self.bias)
+        result: Tensor = self._conv_forward(F.pad(input, missing), F.pad(self.weight, missing), self.bias)
+        return result
 
 
 class CeilConv2d(FirstConv2d):

@@ -24,7 +24,7 @@ from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes
-from alexnet.training.recipe import ColourNoise, Recipe, from_json, to_json, views_in, with_components
+from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
 from alexnet.training.train import bfloat16
 from alexnet.training.train import device as choose_device
 from alexnet.weights import files
@@ -71,7 +71,7 @@ class Config:
     def lasting(self) -> dict[str, Any]:
         """As JSON, what may not change while the run lasts: all but where the data lies and how the run is executed."""
         plain: dict[str, Any] = json.loads(json.dumps(self.to_json()))
-        plain["recipe"] = {key: value for key, value in plain["recipe"].items() if key not in recipes.EXECUTION}
+        plain["recipe"] = {key: value for key, value in plain["recipe"].items() if key not in EXECUTION}
         return {key: value for key, value in plain.items() if key not in ("data", "valid")}
 
 
