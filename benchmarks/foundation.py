@@ -57,7 +57,7 @@ def crops() -> dict[str, float]:
 def main() -> None:
     if "--step" in sys.argv:  # memory is kept for good once it is, so each way gets a process of its own
         if "kept" in sys.argv:
-            keep_memory()
+            keep_memory(all_sizes=True)
         print(step())
         return
     steps: dict[str, list[float]] = {"given back": [], "kept": []}

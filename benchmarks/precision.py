@@ -50,7 +50,7 @@ def steps(data: str) -> None:
 
 
 def compared(variant: str, data: str) -> dict[str, Any]:
-    keep_memory()
+    keep_memory(all_sizes=True)
     compiled.build()
     asked = replace(recipe("fast" if variant == "batch-norm" else variant), batch_size=BATCH)
     store, device = open_store(data, STORED), torch.device("cpu")

@@ -228,8 +228,8 @@ def test_a_run_folder_is_not_overwritten_nor_shared(photos, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_no_update_follows(photos, tmp_path, monkeypatch):
     tensors, seen = Plan.tensors, {}
 
-    def poisoned(self, batch):
-        views, labels = tensors(self, batch)
+    def poisoned(self, batch, pictures):
+        views, labels = tensors(self, batch, pictures)
         return views * (float("nan") if batch.step == 5 else 1), labels
 
     def look(self, state):
@@ -249,8 +249,8 @@ def test_a_network_that_diverged_is_not_kept_as_the_best(photos, tmp_path, monke
     """Probabilities that are all NaN must not rank the true class first."""
     tensors = Plan.tensors
 
-    def poisoned(self, batch):
-        views, labels = tensors(self, batch)
+    def poisoned(self, batch, pictures):
+        views, labels = tensors(self, batch, pictures)
         return views * (float("nan") if batch.step == 2 else 1), labels
 
     monkeypatch.setattr(Plan, "tensors", poisoned)

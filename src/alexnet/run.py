@@ -202,7 +202,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
         class_weights=_class_weights(config, device),
     )
     report.before(folder, config.classes, parts[TRAIN], plan)
-    keep_memory()
+    keep_memory(all_sizes=True)
     compiled.build()
     network = build(config.variant, size=config.input.size, seed=config.seed).to(device)
     if recipe.compile != "none":

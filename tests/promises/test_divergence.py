@@ -17,8 +17,8 @@ import alexnet.run
 
 tensors = Plan.tensors
 
-def poisoned(self, batch):
-    views, labels = tensors(self, batch)
+def poisoned(self, batch, pictures):
+    views, labels = tensors(self, batch, pictures)
     bad = np.flatnonzero(batch.places == 11)
     if len(bad) and batch.step >= 20:
         views = views.float()

@@ -78,7 +78,7 @@ def train_ours(variant: str, batch: int) -> Figures:
     from alexnet.training.recipes import recipe
     from alexnet.training.train import Plan, bfloat16, update
 
-    keep_memory()
+    keep_memory(all_sizes=True)
     compiled.build()
     before = peak_memory()
     asked, device = recipe("krizhevsky-2012"), torch.device("cpu")
