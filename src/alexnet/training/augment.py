@@ -48,8 +48,13 @@ def apply(view: View, pictures: Tensor, chance: Chance, size: int, mean: Tensor 
 
 def _random_crop(pictures: Tensor, chance: Chance, size: int) -> Tensor:
     room = pictures.shape[1] - size + 1
-    corners = zip((chance["top"] * room).long().tolist(), (chance["left"] * room).long().tolist(), strict=True)
-    return torch.stack([p[y : y + size, x : x + size] for p, (y, x) in zip(pictures, corners, strict=True)])
+    top, left = ((chance[purpose] * room).long() for purpose in ("top", "left"))
+    if pictures.device.type != "cpu":  # which would start a copy for each picture
+        rows, columns = (corner[:, None] + torch.arange(size) for corner in (top, left))
+        places = (torch.arange(len(pictures))[:, None, None], rows[:, :, None], columns[:, None])
+        return pictures[tuple(place.to(pictures.device, non_blocking=True) for place in places)]
+    corners = zip(pictures, top.tolist(), left.tolist(), strict=True)
+    return torch.stack([picture[y : y + size, x : x + size] for picture, y, x in corners])
 
 
 def _random_resized_crop(view: RandomResizedCrop, pictures: Tensor, chance: Chance, size: int) -> Tensor:
