@@ -36,7 +36,6 @@ from alexnet.training.config import (
     Config,
     Parts,
     difference,
-    mean_view,
     read_config,
     recipe_of,
     resolve,
@@ -48,6 +47,7 @@ from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, validation
 from alexnet.training.optimizer import BUFFERS, make_optimizer
 from alexnet.training.recipe import EXECUTION, Recipe, with_settings
+from alexnet.training.statistics import mean_view
 from alexnet.training.train import Plan
 from alexnet.training.train import device as choose_device
 from alexnet.training.train import train as train_loop

@@ -13,7 +13,6 @@ from PIL import Image
 import alexnet
 from alexnet.pictures.batches import Order
 from alexnet.pictures.store import Part
-from alexnet.training import config
 from alexnet.training.augment import augment, normal, rectangles
 from alexnet.training.recipe import Colour, ColourNoise, Flip, RandomAffine, RandomCrop, RandomResizedCrop
 from alexnet.training.train import single
@@ -190,7 +189,7 @@ def test_components_are_the_principal_axes_of_the_pixels():
     blocks = (rng.normal(0, 1, (30, 10, 10, 3)) @ mixing + 128).clip(0, 255).astype(np.uint8)
     pictures = blocks.repeat(4, axis=1).repeat(4, axis=2)
     rows = np.arange(0, 30, 2)
-    found = np.array(config.colour_components(Part(pictures, np.zeros(30, np.int64), Path("nowhere"), rows, "")))
+    found = np.array(statistics.colour_components(Part(pictures, np.zeros(30, np.int64), Path("nowhere"), rows, "")))
     covariance = np.cov(pictures[rows].reshape(-1, 3).T, bias=True)
     np.testing.assert_allclose(found.T @ found, covariance, rtol=1e-4, atol=0.01)
     lengths = np.linalg.norm(found, axis=1)
@@ -201,7 +200,7 @@ def test_components_are_the_principal_axes_of_the_pixels():
 
 def test_grey_pictures_have_no_colour_noise():
     grey = np.repeat(np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8), 3, axis=3)
-    found = config.colour_components(Part(grey, np.zeros(4, np.int64), Path("nowhere"), np.arange(4), ""))
+    found = statistics.colour_components(Part(grey, np.zeros(4, np.int64), Path("nowhere"), np.arange(4), ""))
     np.testing.assert_allclose(np.array(found)[1:], 0, atol=1e-3)
 
 

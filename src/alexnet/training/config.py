@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,20 +18,18 @@ from alexnet.errors import UsageError
 from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import Input, Variant
-from alexnet.pictures import datasets, views
-from alexnet.pictures.decode import Pixels
+from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes
 from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
+from alexnet.training.statistics import colour_components, mean_picture
 from alexnet.training.train import bfloat16
 from alexnet.training.train import device as choose_device
 from alexnet.weights import files
 
 FORMAT = 1
-MEAN_OF = 10_000  # pictures, evenly spread, that statistics of the training part are taken over at most
-EVERY = 4  # pixels, down and across: of neighbours one tells enough about colours
 
 # What torchvision subtracts and divides by, as red, green and blue in 0..255: mean and deviation over ImageNet.
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -267,37 +265,3 @@ def _centre_and_unit(recipe: Recipe, part: Part) -> tuple[NDArray[np.float64], N
             return np.array(IMAGENET[0]), np.array(IMAGENET[1])
         case "channels" | "picture":
             return mean_picture(part).mean(axis=(0, 1)), np.ones(3)
-
-
-def mean_picture(part: Part) -> NDArray[np.float64]:
-    """Mean of a part's pictures, [S, S, 3] in 0..255, over at most MEAN_OF of them, evenly spread."""
-    total = np.zeros(part.pictures.shape[1:], np.float64)
-    for pictures in _spread(part):
-        total += pictures.sum(axis=0, dtype=np.float64)
-    return total / min(len(part), MEAN_OF)
-
-
-def _spread(part: Part) -> Iterator[Pixels]:
-    """At most MEAN_OF pictures of a part, evenly spread, in chunks."""
-    places = np.linspace(0, len(part) - 1, min(len(part), MEAN_OF)).astype(np.int64)
-    for chunk in np.array_split(places, max(1, len(places) // 256)):
-        yield part.read(chunk)
-
-
-def colour_components(part: Part) -> tuple[tuple[float, ...], ...]:
-    """The principal axes of a part's RGB values in 0..255, each times the deviation along it; the largest first."""
-    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
-    for pictures in _spread(part):
-        values = pictures[:, ::EVERY, ::EVERY].reshape(-1, 3).astype(np.float64)
-        count, total, products = count + len(values), total + values.sum(axis=0), products + values.T @ values
-    mean = total / count
-    variances, axes = np.linalg.eigh(products / count - np.outer(mean, mean))
-    components = (np.sqrt(variances.clip(0)) * axes).T[::-1]
-    # An axis has no direction of its own: its largest entry is made positive, and digits that rounding decides go.
-    signs = np.sign(np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1))
-    return tuple(tuple(row) for row in (signs * components).round(4).tolist())
-
-
-def mean_view(part: Part, rule: Input) -> NDArray[np.float32]:
-    """The centre of the mean picture, [size, size, 3]: the source subtracts it from a crop wherever that was cut."""
-    return np.asarray(views.centre(mean_picture(part)[None], rule.size)[0], np.float32)
