@@ -37,7 +37,7 @@ def record(request: pytest.FixtureRequest) -> Callable[[str, dict[str, int]], No
             document = {"program": program(), "counts": {}}
         document["environment"] = environment() | {"command": ["pytest", *request.config.invocation_params.args]}
         before = document["counts"].get(name, {})
-        document["counts"][name] = {key: before.get(key, 0) + count for key, count in counts.items()}
+        document["counts"][name] = before | {key: before.get(key, 0) + count for key, count in counts.items()}
         path.write_text(json.dumps(document, indent=1) + "\n")
 
     return add

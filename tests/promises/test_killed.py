@@ -25,7 +25,8 @@ from lab import (
     wait_until_held,
 )
 
-LIFE = 4.5  # seconds that an undisturbed run takes here; where it takes longer, the kills come early in it
+# Seconds that an undisturbed run takes here, and from its first checkpoint on; where it takes longer, kills come early.
+LIFE, TRAINING = 4.5, 1.5
 
 
 def killed(lab: Lab, run: Path, seconds: float, after: str | None = None) -> bool:
@@ -35,6 +36,7 @@ def killed(lab: Lab, run: Path, seconds: float, after: str | None = None) -> boo
         wait_for(run / after, process)
     time.sleep(seconds)
     if process.poll() is not None:
+        process.communicate()
         return False
     kill(process)
     return process.returncode == -9
@@ -83,7 +85,7 @@ def killed_once_and_resumed(lab: Lab, run: Path, unbroken: Ending, training: boo
 
     Where the kill fell.
     """
-    while not killed(lab, run, random.uniform(0, 1.0 if training else LIFE), "inputs.png" if training else None):
+    while not killed(lab, run, random.uniform(0, TRAINING if training else LIFE), "checkpoint" if training else None):
         shutil.rmtree(run)
     step, began, trained = newest(run), (run / "config.json").exists(), (run / "last.safetensors").exists()
     if began and workers > 1:

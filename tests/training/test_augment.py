@@ -13,6 +13,7 @@ from PIL import Image
 import alexnet
 from alexnet.pictures.batches import Order
 from alexnet.pictures.store import Part
+from alexnet.training import statistics
 from alexnet.training.augment import augment, normal, rectangles
 from alexnet.training.recipe import Colour, ColourNoise, Flip, RandomAffine, RandomCrop, RandomResizedCrop
 from alexnet.training.train import single
