@@ -26,7 +26,7 @@ from lab import (
 )
 
 # Seconds that an undisturbed run takes here, and from its first checkpoint on; where it takes longer, kills come early.
-LIFE, TRAINING = 4.5, 1.5
+LIFE, TRAINING = 4.5, 0.6
 
 
 def killed(lab: Lab, run: Path, seconds: float, after: str | None = None) -> bool:
