@@ -30,7 +30,9 @@ from alexnet.pictures.batches import Order, batches, in_order
 from alexnet.pictures.store import open_store
 from alexnet.training.checkpoint import State, Sums
 from alexnet.training.optimizer import make_optimizer
+from alexnet.training.recipe import with_components
 from alexnet.training.recipes import recipe
+from alexnet.training.statistics import colour_components
 from alexnet.training.train import Plan, dropout_seed, update
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -55,6 +57,7 @@ def compared(variant: str, data: str) -> dict[str, Any]:
     asked = replace(recipe("fast" if variant == "batch-norm" else variant), batch_size=BATCH)
     store, device = open_store(data, STORED), torch.device("cpu")
     part = store["train"]
+    asked = with_components(asked, colour_components(part))
     network = build(variant, classes=len(store.classes), size=SIZE).train()
     state = State(network, make_optimizer(network, asked), Sums.zero(device))
     pixels = Pixels(Input(size=SIZE, stored=STORED, mean=(120.0,) * 3, scale=(asked.scale,) * 3))
