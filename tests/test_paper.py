@@ -96,7 +96,8 @@ def test_numbers_of_figure_2() -> None:
     """
     neurons = [math.prod(rows("krizhevsky-2012")[name].output) for name, *_ in LAYERS]
     assert neurons == [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
-    assert sum(neurons) == pytest.approx(650_000, rel=0.015)
+    assert sum(neurons) == 659_272 == pytest.approx(650_000, rel=0.015)
+    assert 55 * 48 * 96 == 253_440 and sum(neurons) - 290_400 + 253_440 == 622_312
     assert math.prod(rows("krizhevsky-2012", size=224)["conv1"].input) == 150_528
 
 

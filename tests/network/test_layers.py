@@ -86,11 +86,12 @@ def test_each_column_is_normalised_for_itself(maps: int, columns: int) -> None:
     torch.testing.assert_close(response_norm(x, **PAPER, columns=columns), apart)
 
 
-def test_columns_change_the_four_maps_at_the_border_only() -> None:
-    """48 maps a column: windows of 5 cross at maps 46 and 47 on one side, 48 and 49 on the other."""
-    x = random(1, 96, 3, 3, scale=60.0)
+@pytest.mark.parametrize(("maps", "border"), [(96, [46, 47, 48, 49]), (256, [126, 127, 128, 129])])
+def test_columns_change_the_four_maps_at_the_border_only(maps: int, border: list[int]) -> None:
+    """Windows of 5 cross at the last two maps of one column and the first two of the other."""
+    x = random(1, maps, 3, 3, scale=60.0)
     difference = (response_norm(x, **PAPER, columns=2) - response_norm(x, **PAPER)).abs().amax(dim=(0, 2, 3))
-    assert difference.nonzero().flatten().tolist() == [46, 47, 48, 49]
+    assert difference.nonzero().flatten().tolist() == border
 
 
 @pytest.mark.parametrize(
