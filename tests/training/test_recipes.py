@@ -39,6 +39,7 @@ PRINTED = {
     "one-weird-trick": "epochs=90 batch_size=128 learning_rate=0.01 momentum=0.9 weight_decay=0.0005 mean=picture",
     "torchvision": "epochs=90 batch_size=256 learning_rate=0.01 momentum=0.9 weight_decay=0.0001 mean=imagenet",
     "cifar-13pct": "learning_rate=0.001 momentum=0.9 batch_size=128 mean=picture scale=1",
+    "cifar-18pct": "epochs=140 learning_rate=0.001 momentum=0.9 batch_size=128 mean=picture scale=1",
     "cifar-11pct": "epochs=520 learning_rate=0.001 momentum=0.9 batch_size=128 mean=picture scale=1",
     "yenigun": "update=adam learning_rate=0.001 eps=1e-7 batch_size=4 shuffle=18 epochs=100 stop_on=train_loss "
     "patience=5 watch=test size=224 resize=squash margin=none mean=none",
@@ -62,8 +63,9 @@ def test_what_the_articles_show_the_network():
 
 
 def test_every_recipe_is_listed_once_and_names_its_source():
-    names = "fast krizhevsky-2012 source-145 caffe one-weird-trick torchvision cifar-13pct cifar-11pct yenigun le arham"
-    assert sorted(RECIPES) == sorted(names.split())
+    names = "fast krizhevsky-2012 source-145 caffe one-weird-trick torchvision yenigun le arham"
+    cifar = "cifar-18pct cifar-13pct cifar-11pct"
+    assert sorted(RECIPES) == sorted(f"{names} {cifar}".split())
     assert all(found.name == name and len(found.source) > 20 for name, found in RECIPES.items())
 
 
@@ -158,6 +160,17 @@ def test_decay_and_rates_of_the_authors_cifar_networks(name, last):
         assert rates_at(name, start)["conv2.weight"] == pytest.approx(expected)
         assert rates_at(name, start)["conv1.bias"] == pytest.approx(0.002)
     assert asked.epochs == ends[-1]
+
+
+def test_decay_and_rates_of_the_authors_smallest_cifar_network():
+    """wc 0.004 in convolutions and 1 in the last layer; 0.001, a tenth after 120 epochs and again after 10 more."""
+    asked = recipe("cifar-18pct")
+    layers = ("conv1.weight", "conv3.weight", "fc4.weight", "conv1.bias", "fc4.bias")
+    assert [asked.weight_decay * factors(layer, asked)[0] for layer in layers] == pytest.approx([0.004, 0.004, 1, 0, 0])
+    assert [phase.until for phase in asked.phases] == [120, 130, 140] and asked.views == ()
+    for epoch, expected in ((0, 1e-3), (120, 1e-4), (130, 1e-5)):
+        assert rates_at("cifar-18pct", epoch)["conv2.weight"] == pytest.approx(expected)
+        assert rates_at("cifar-18pct", epoch)["fc8.bias"] == pytest.approx(0.002)
 
 
 # ------------------------------------------------------------------------------------------------------------- phases

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from alexnet.errors import unknown
 from alexnet.training.recipe import (
@@ -200,6 +201,16 @@ CIFAR_11PCT = Recipe(
     validation=0.0,
 )
 
+CIFAR_18PCT = replace(
+    CIFAR_13PCT,
+    name="cifar-18pct",
+    title="the authors' 18 % network on CIFAR-10, whole pictures",
+    source="cuda-convnet example-layers, the files of its 18 % network; without augmentation, as its front page says",
+    variant="cifar-18pct",
+    views=(),
+    rates=(("*.bias", 2.0, 0.0), ("fc*.weight", 1.0, 250.0)),  # a decay of 1 in the last layer
+)
+
 # ------------------------------------------------------------------------------------------------------- the articles
 
 YENIGUN = Recipe(
@@ -279,6 +290,7 @@ RECIPES: dict[str, Recipe] = {
         TORCHVISION,
         CIFAR_13PCT,
         CIFAR_11PCT,
+        CIFAR_18PCT,
         YENIGUN,
         LE,
         ARHAM,
