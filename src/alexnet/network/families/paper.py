@@ -42,6 +42,7 @@ def krizhevsky_2012(classes: int = 1000, channels: int = 3) -> Variant:
         layers=layers,
         classes=classes,
         channels=channels,
+        # PAPER §4.1: cuts views of 224 from 256, at 33 x 33 places; of 227, the size here, there are 30 x 30.
         top1=0.593,
         top5=0.818,
         measured="ILSVRC-2012, ten views",
