@@ -49,6 +49,14 @@ def test_training_views():
     assert torch.equal(crop, augment(pictures.cuda(), chance, (RandomCrop(),), 48).cpu())
 
 
+def test_a_loaded_model(photos, tmp_path):
+    found = alexnet.train(photos, out=tmp_path / "run", variant="lenet-5", epochs=1, settings=["device=cpu"])
+    pictures = sorted((photos / "test").rglob("*.png"))
+    here, there = (alexnet.load(found["run"], device=device) for device in ("cpu", "cuda"))
+    views = here.preprocess(pictures)
+    np.testing.assert_allclose(there.logits(views), here.logits(views), atol=0.05)
+
+
 def test_a_run(photos, tmp_path):
     found = alexnet.train(
         photos, out=tmp_path / "run", variant="lenet-5", epochs=60, settings=["learning_rate=0.01", "batch_size=16"]

@@ -395,3 +395,12 @@ def test_a_python_session_as_in_the_readme(photos, tmp_path):
     assert model.logits(views).shape == (2, 3)
     part = alexnet.data(photos)["train"]
     assert isinstance(part.pictures, np.memmap) and len(part.labels) == 60
+
+
+def test_a_run_with_other_validation_data_is_not_evaluated_on_its_training_pictures(photos, tmp_path):
+    """Both hold files of the same names; without a test part the model is judged on all of what it is given."""
+    for number in (1, 2):
+        shutil.copytree(photos / "train", tmp_path / f"data{number}")
+    result = alexnet.train(tmp_path / "data1", valid=tmp_path / "data2", out=tmp_path / "run", **SMALL)
+    scores = alexnet.evaluate(result["run"], tmp_path / "data1").scores
+    assert (scores["split"], scores["images"]) == ("train", 60)

@@ -330,9 +330,9 @@ def predict(
         new_file(out, force, (".csv", ".json", ".parquet"))
     entries = use.predict(load(model), inputs, top, int(views))
     codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
+    emit(entries, as_json, "\n".join(map(_line, entries)))
     if out:
         use.write(entries, out)
-    emit(entries, as_json, "\n".join(map(_line, entries)))
     if codes:
         say(f"alexnet predict: {len(codes)} of {len(entries)} pictures refused")
         sys.exit(max(codes))
@@ -361,6 +361,8 @@ def bench(
 
     if out:
         new_file(out, force, (".json",))
+    if what == "train" and len(batches) > 1:
+        raise UsageError("bench train measures one --batch")
     if what == "train":
         found = bench_train(variant, batches[0] if batches else 128, turns)
         more = f"normalisation {found['normalisation']:.1%}, memory {found['memory']:.2f} x what was counted"

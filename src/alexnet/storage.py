@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ def whole(path: Path) -> Iterator[Path]:
         yield partial
         _publish(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -32,7 +33,6 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def _publish(partial: Path, path: Path) -> None:
-    partial.chmod(path.parent.stat().st_mode & 0o666)  # as open to others as its folder
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)

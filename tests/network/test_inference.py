@@ -9,15 +9,15 @@ from torch import nn
 from alexnet.network import inference
 from alexnet.network.inference import FEW, Forms, converted
 from alexnet.network.model import build
+from alexnet.network.variants import variant
 
 PICTURES = torch.rand(6, 3, 67, 67, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-@pytest.fixture(scope="module", params=["krizhevsky-2012", "batch-norm", "torchvision"])
-def network(request):
+def in_use(name, classes=7, size=67):
     """A network in use, with normalisations that have seen something."""
     torch.manual_seed(0)
-    made = build(request.param, classes=7, size=67).eval().requires_grad_(False)
+    made = build(name, classes=classes, size=size).eval().requires_grad_(False)
     for child in made.children():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             child.running_mean.normal_()
@@ -29,6 +29,11 @@ def network(request):
     return made
 
 
+@pytest.fixture(scope="module", params=["krizhevsky-2012", "batch-norm", "torchvision"])
+def network(request):
+    return in_use(request.param)
+
+
 def rows_of(network, block=1000):
     return lambda name: network.get_parameter(name).split(block)
 
@@ -37,7 +42,7 @@ def rows_of(network, block=1000):
 def test_forms_compute_the_network(network, kind, tolerance):
     form = converted(network, rows_of(network), kind)
     expected = network(PICTURES).double()
-    found = form(PICTURES.bfloat16())
+    found = form(PICTURES)
     assert found.dtype == torch.float32
     assert (found.double() - expected).norm() <= tolerance * expected.norm()
 
@@ -85,6 +90,26 @@ def test_a_normalisation_that_follows_no_product_stays():
     network[2].running_mean.fill_(0.3)
     network.requires_grad_(False)
     x = torch.rand(2, 3, 4, 4)
-    torch.testing.assert_close(
-        converted(network, rows_of(network), "int8")(x.bfloat16()), network(x), atol=0.02, rtol=0
-    )
+    torch.testing.assert_close(converted(network, rows_of(network), "int8")(x), network(x), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["source-145", "caffenet", "cifar-11pct", "cifar-18pct", "lenet-5", "yenigun-batch-norm"]
+)
+def test_forms_of_what_is_built_otherwise(name):
+    """Normalisation before ReLU or over space, untied convolution, one grey channel, one output beside a zero."""
+    value = variant(name)
+    size = 67 if value.size in (224, 227) and name != "yenigun-batch-norm" else value.size
+    network = in_use(name, value.classes, size)
+    x = torch.rand(2, value.channels, size, size) * 2 - 1
+    found, expected = converted(network, rows_of(network), "int8")(x), network(x)
+    assert found.shape == expected.shape and found.dtype == torch.float32
+    assert (found - expected).norm() <= 0.05 * expected.norm()
+
+
+def test_a_normalisation_after_the_last_product_stays():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2), nn.BatchNorm1d(2)).eval()
+    network[-1].running_mean.fill_(0.5)
+    network.requires_grad_(False)
+    x = torch.rand(3, 1, 4, 4)
+    torch.testing.assert_close(converted(network, rows_of(network), "int8")(x), network(x), atol=0.02, rtol=0)

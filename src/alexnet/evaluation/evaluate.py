@@ -74,7 +74,9 @@ def evaluate(
     for store, model in zip(stores, loaded, strict=True):
         if store.resize != model.input.resize:
             raise UsageError(f"{data}: prepared with {store.resize}, but the model wants {model.input.resize}")
-    own = run_split(Path(names[0])) if run and run["digest"] == stores[0].digest else {}
+    # What a run with --valid validated on is other data, whose paths may be the same.
+    recorded = run and run["digest"] == stores[0].digest and run["valid"] is None
+    own = run_split(Path(names[0])) if recorded else {}
     chosen = split or default_split(stores[0], own)
     parts = [relabelled(choose(store, own, chosen, data), store.classes, classes, str(data)) for store in stores]
     started = time.monotonic()

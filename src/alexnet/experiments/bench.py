@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.environment import environment
-from alexnet.errors import UsageError
+from alexnet.errors import AlexNetError, UsageError
 from alexnet.network.architecture import Linear, Row, Variant, walk
 from alexnet.network.variants import variant as named
 from alexnet.progress import say
@@ -134,4 +134,7 @@ def _in_turn(ways: dict[str, list[str]], turns: int) -> dict[str, Figures]:
 
 def _process(arguments: list[str]) -> Figures:
     command = [sys.executable, "-m", "alexnet.experiments.ways", *arguments]
-    return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise AlexNetError(f"{' '.join(arguments)}: {(done.stderr.splitlines() or ['ended without a word'])[-1]}")
+    return dict(json.loads(done.stdout))

@@ -14,7 +14,6 @@ from typing import Any
 from alexnet.environment import keep_memory
 from alexnet.network.variants import variant as named
 
-CLASSES = 1000
 Figures = dict[str, float]
 
 
@@ -37,7 +36,7 @@ def stock_network(variant: str) -> Any:
     from alexnet.network.layers import ResponseNorm
     from alexnet.network.model import build
 
-    network = build(variant, classes=CLASSES)
+    network = build(variant)
     for name, child in network.named_children():
         if isinstance(child, ResponseNorm) and child.arguments.over == "maps":  # torch has none over space
             size, alpha, beta, k, *_ = child.arguments
@@ -54,7 +53,7 @@ def train_stock(variant: str, batch: int) -> Figures:
     network = stock_network(variant).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     size = named(variant).size
-    pictures, labels = torch.randn(batch, 3, size, size), torch.randint(0, CLASSES, (batch,))
+    pictures, labels = torch.randn(batch, 3, size, size), torch.randint(0, named(variant).classes, (batch,))
 
     def step() -> None:
         optimizer.zero_grad()
@@ -82,11 +81,11 @@ def train_ours(variant: str, batch: int) -> Figures:
     compiled.build()
     before = peak_memory()
     asked, device = recipe("krizhevsky-2012"), torch.device("cpu")
-    network = build(variant, classes=CLASSES).train()
+    network = build(variant).train()
     state = State(network, make_optimizer(network, asked), Sums.zero(device))
     size = named(variant).size
     views = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
-    labels = torch.randint(0, CLASSES, (batch,))
+    labels = torch.randint(0, named(variant).classes, (batch,))
     pixels = Pixels(Input(size=size, stored=256, mean=(120.0,) * 3, scale=(1.0,) * 3))
     plan = Plan(asked, Order(1000, batch, 0), pixels, size, device, bfloat16(asked, device), None)
     whole = median_seconds(lambda: update(state, plan, views, labels), 6)
@@ -197,7 +196,8 @@ def limits() -> Figures:
 
 def peak_memory() -> int:
     """Most bytes that this process has held so far."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main() -> None:

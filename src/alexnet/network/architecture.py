@@ -395,8 +395,9 @@ def from_json(document: dict[str, Any]) -> Variant:
         name, kind = values.pop("name"), LAYERS[values.pop("type")]
         layers.append((name, kind(**checked(kind, values))))
     names = [name for name, _ in layers]
-    if not all(isinstance(name, str) and name and "." not in name for name in names) or len(set(names)) < len(names):
-        raise ValueError(f"layer names must be different texts without dots: {names}")
+    named = all(isinstance(name, str) and name and not {*"./"} & {*name} for name in names)
+    if not named or len(set(names)) < len(names):
+        raise ValueError(f"layer names must be different texts without dots and slashes: {names}")
     rest = {key: value for key, value in document.items() if key != "layers"}
     variant = Variant(layers=tuple(layers), **checked(Variant, rest))
     if _scores(variant) != variant.classes:

@@ -43,6 +43,13 @@ class Int8Linear(nn.Module):
         return torch._weight_int8pack_mm(x, self.weight, self.scale) + self.bias
 
 
+class Narrow(nn.Module):
+    """What comes in, in bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.bfloat16()
+
+
 class WideLinear(nn.Linear):
     """Fully connected layer in float32, whatever comes in."""
 
@@ -60,7 +67,7 @@ class Forms:
     made: dict[str, nn.Sequential] = field(default_factory=dict)
 
     def __call__(self, batch: int) -> nn.Sequential:
-        """The form for `batch` pictures: takes and gives the dtype of its first weight."""
+        """The form for `batch` pictures."""
         kind = self.kind(batch)
         if kind not in self.made:
             self.made[kind] = self.network if kind == "float32" else converted(self.network, self.rows, kind)
@@ -79,17 +86,17 @@ class Forms:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def converted(network: nn.Sequential, rows: Rows, kind: str) -> nn.Sequential:
     """The network for use in bfloat16, its fully connected layers but the last in int8 if `kind` says so.
 
-    Takes bfloat16 [N, channels, size, size], returns float32 [N, classes].
+    Takes float [N, channels, size, size], returns float32 [N, classes].
     """
     last = [child for child in network.children() if isinstance(child, nn.Linear)][-1]
-    children: OrderedDict[str, nn.Module] = OrderedDict()
+    children: OrderedDict[str, nn.Module] = OrderedDict(narrow=Narrow())
     named = [*network.named_children(), ("", nn.Identity())]
     folded = False
     for (name, child), (_, following) in pairwise(named):
@@ -110,7 +117,7 @@ def converted(network: nn.Sequential, rows: Rows, kind: str) -> nn.Sequential:
                 children |= {} if folded else {name: child}
             case _:
                 children[name] = deepcopy(child).bfloat16()
-        folded = isinstance(child, nn.Conv2d | nn.Linear)
+        folded = isinstance(child, nn.Conv2d | nn.Linear) and child is not last
     return nn.Sequential(children).eval()
 
 
@@ -128,7 +135,7 @@ def _affine(layer: nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None) -> t
 def _bfloat16(layer: nn.Linear, factor: Tensor, bias: Tensor, rows: Iterable[Tensor]) -> nn.Module:
     weight = torch.empty_like(layer.weight, dtype=torch.bfloat16)
     for place, block in _placed(rows):
-        weight[place] = block * factor[place, None]
+        weight[place] = block.to(factor.device) * factor[place, None]
     return _linear(nn.Linear, weight, bias.bfloat16())
 
 
@@ -143,6 +150,7 @@ def _linear(kind: type[nn.Linear], weight: Tensor, bias: Tensor | None) -> nn.Li
 def _int8(layer: nn.Linear, factor: Tensor, bias: Tensor, rows: Iterable[Tensor]) -> nn.Module:
     weight, scale = torch.empty_like(layer.weight, dtype=torch.int8), torch.empty_like(factor)
     for place, block in _placed(rows):
+        block = block.to(factor.device)
         unit = block.abs().amax(1).clamp_(min=torch.finfo(torch.float32).tiny) / 127
         weight[place] = (block / unit[:, None]).round_()
         scale[place] = unit * factor[place]

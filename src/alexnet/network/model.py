@@ -8,6 +8,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from alexnet.errors import UsageError
 from alexnet.network import architecture as a
 from alexnet.network import layers
 from alexnet.network.variants import variant as named_variant
@@ -60,6 +61,8 @@ def skeleton(variant: a.Variant, size: int | None = None) -> nn.Sequential:
         for row in a.walk(variant, size):
             if isinstance(row.layer, a.Linear) and len(row.input) == 3:
                 children["flatten"] = nn.Flatten()
+            if hasattr(nn.Sequential, row.name):
+                raise UsageError(f"{variant.name}: no layer can be called {row.name!r}: torch has that name for itself")
             children[row.name] = module(row)
     return nn.Sequential(children)
 

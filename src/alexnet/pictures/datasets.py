@@ -51,7 +51,7 @@ NAMED = {
         parts={TRAIN: 50_000, TEST: 10_000},
     ),
     "cats-vs-dogs": Named(
-        files=("kagglecatsanddogs_5340.zip", "kagglecatsanddogs_3367a.zip"),
+        files=("kagglecatsanddogs_5340.zip", "kagglecatsanddogs_3367a.zip", "cats-vs-dogs"),
         download="https://www.microsoft.com/en-us/download/details.aspx?id=54765",
         classes=("cat", "dog"),
         parts={TRAIN: 18_610, TEST: 4_652},
@@ -76,7 +76,7 @@ def located(data: str | os.PathLike[str]) -> str:
     if str(data) == PATTERNS:
         return PATTERNS
     named = NAMED.get(str(data))
-    if named is None:
+    if named is None or (Path(data) / "store.json").is_file():  # what is prepared wins over what it was made of
         return str(Path(data).resolve())
     found = named.find()
     if found is None:

@@ -27,7 +27,7 @@ def published(path: Path) -> Source | None:
     """The data set that an archive or a folder holds in its authors' form, told by its contents; None if it holds
     none. Raises UsageError for a form that is refused."""
     names = _names(path)
-    if any(map(PET.fullmatch, names)):
+    if any(map(PET.fullmatch, names)) and zipfile.is_zipfile(path):
         return PetImages(path)
     pieces = {piece for name in names for piece in PurePosixPath(name).parts}
     if "cifar-10-batches-py" in pieces or {"data_batch_1", "batches.meta"} <= pieces:

@@ -205,9 +205,9 @@ def _restore(state: State, document: Mapping[str, Any], tensors: Mapping[str, Te
     for name, tensor in groups["optimizer"].items():
         like = layouts[name.split("/")[0]]
         whole = tensor.shape == like.shape
-        moved[name] = torch.empty_like(like).copy_(tensor) if whole else tensor.to(device)
+        moved[name] = torch.empty_like(like).copy_(tensor) if whole else tensor.to(device, copy=True)  # not mapped
     load_named_state(state.network, state.optimizer, moved)
-    state.sums = Sums(groups["sums"]["totals"].to(device), groups["sums"]["bad_step"].to(device))
+    state.sums = Sums(*(groups["sums"][name].to(device, copy=True) for name in ("totals", "bad_step")))
     for group, rate in zip(state.optimizer.param_groups, document["rates"], strict=True):
         group["lr"] = rate  # what the restored momentum was made with
     state.step, state.history, state.seconds = document["step"], document["history"], document["seconds"]

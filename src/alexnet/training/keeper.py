@@ -85,7 +85,9 @@ class Keeper:
     def _keep_kernels(self, state: State) -> None:
         kernels = self.folder / "kernels"
         kernels.mkdir(exist_ok=True)
-        first = next(child for child in state.network.children() if isinstance(child, torch.nn.Conv2d))
+        first = next((child for child in state.network.children() if isinstance(child, torch.nn.Conv2d)), None)
+        if first is None:
+            return
         epoch = self.plan.order.epochs(state.step)
         with whole(kernels / f"{epoch:04d}.npy") as partial:
             np.save(partial, first.weight.detach().cpu().numpy())

@@ -259,6 +259,8 @@ def checked(recipe: Recipe) -> Recipe:
             raise UsageError(f"--set {field}: {value!r} is not one of {', '.join(typing.get_args(hint))}")
     for field, (low, high) in RANGES.items():
         value = getattr(recipe, field)
+        if type(value) not in ((int,) if HINTS[field] is int else (int, float, type(None))):
+            raise UsageError(f"--set {field}: {value!r} is not a number of its kind")
         if value is not None and not low <= value <= high:
             raise UsageError(f"--set {field}: {value:g} is outside {low:g} to {high:g}")
     if recipe.stop_on not in ("", *WATCHED):

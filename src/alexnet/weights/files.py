@@ -69,6 +69,10 @@ def description_from_json(document: dict[str, Any]) -> Description:
     if len(classes) != variant.classes:
         raise ValueError(f"{len(classes)} class names for {variant.classes} outputs")
     rule = input_from_json(document["input"])
+    if (variant.channels, rule.order) not in ((3, "RGB"), (3, "BGR"), (1, "grey")):
+        raise ValueError(f"{variant.channels} channels cannot be {rule.order}")
+    if rule.mean_picture and rule.order == "grey":
+        raise ValueError("a mean picture for grey pictures")
     if len(rule.mean) != variant.channels or len(rule.scale) != variant.channels:
         raise ValueError(f"{len(rule.mean)} means and {len(rule.scale)} scales for {variant.channels} channels")
     return Description(variant, classes, rule, document["trained"], document["scores"])
@@ -130,7 +134,7 @@ def describe(path: Path) -> Description:
         raise WeightsError(f"{path}: a safetensors file without a description of ours; it is not an alexnet model file")
     try:
         return description_from_json(json.loads(metadata[KEY]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: its description is not one: {type(error).__name__}: {error}") from None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +22,7 @@ from alexnet.weights.files import Description
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from alexnet.network.inference import Precision
+    from alexnet.network.inference import Precision, Rows
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
@@ -65,10 +64,10 @@ class TorchModel:
         import torch
 
         network = self.form(len(pictures))
-        first = next(network.parameters())
+        device = next(network.parameters()).device
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(first.device)
-            result: Tensor = network(self.pixels(batch).to(first.dtype))
+            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+            result: Tensor = network(self.pixels(batch))
             return result.float().cpu().numpy()
 
     def preprocess(self, pictures: Picture | Iterable[Picture]) -> Pixels:
@@ -122,8 +121,25 @@ def load(model: str | os.PathLike[str], device: str = "cpu", precision: Precisio
     description = files.describe(path)
     network, mean_picture = assemble(path, description)
     network.to(device)
-    forms = Forms(network, partial(files.rows, path), precision)
+    forms = Forms(network, _rows(path, network), precision)
     return TorchModel(forms, FirstStage(description.input, mean_picture).to(device), description)
+
+
+def _rows(path: Path, network: nn.Sequential) -> Rows:
+    """Rows of the network's weights from the file; as mapped, where another file has taken its place since."""
+
+    def identity() -> tuple[int, ...] | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def rows(name: str) -> Iterable[Tensor]:
+        return files.rows(path, name) if identity() == opened else [network.get_parameter(name)]
+
+    opened = identity()
+    return rows
 
 
 def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
@@ -133,14 +149,14 @@ def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tenso
     from alexnet.network.model import skeleton
 
     tensors = files.tensors(path)
-    expected: dict[str, Any] = {}
+    expected: dict[str, str] = {}
     if description.input.mean_picture:
-        expected[files.MEAN_PICTURE] = (description.input.size, description.input.size, 3)
+        expected[files.MEAN_PICTURE] = _form(torch.empty(description.input.size, description.input.size, 3))
     try:
         network = skeleton(description.variant, description.input.size)
-    except UsageError as error:
+    except (UsageError, RuntimeError) as error:  # torch's own for sizes beyond all measure
         raise WeightsError(f"{path}: {error}") from None
-    expected |= {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    expected |= {name: _form(tensor) for name, tensor in network.state_dict().items()}
     _compare(path, expected, tensors)
     for name in tensors:
         if not all(torch.isfinite(torch.stack(block.aminmax())).all() for block in files.rows(path, name)):
@@ -151,9 +167,14 @@ def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tenso
     return network.to(memory_format=torch.channels_last), mean_picture  # type: ignore[call-overload]
 
 
-def _compare(path: Path, expected: dict[str, tuple[int, ...]], tensors: dict[str, Tensor]) -> None:
-    """Raise WeightsError with a table of what is missing, unexpected or of another shape."""
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+def _form(tensor: Tensor) -> str:
+    """Shape and type, in words."""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _compare(path: Path, expected: dict[str, str], tensors: dict[str, Tensor]) -> None:
+    """Raise WeightsError with a table of what is missing, unexpected or of another shape or type."""
+    found = {name: _form(tensor) for name, tensor in tensors.items()}
     lines = [f"missing {name} {expected[name]}" for name in expected.keys() - found.keys()]
     lines += [f"unexpected {name} {found[name]}" for name in found.keys() - expected.keys()]
     lines += [
