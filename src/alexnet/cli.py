@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -266,19 +266,12 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
     """
     from alexnet.run import train as run
 
-    settled = ("recipe", "variant", "out", "valid", "skip_list", "force")
-    if resume and (data or any(options[name] for name in settled)):
-        raise UsageError(f"--resume works from the run folder alone; leave out DATA, {_flags(settled)}")
-    document = run(data or "patterns", resume=resume, **options)
+    document = run(data, resume=resume, **options)
     best = document["best"]
     scored = f", best validation top-1 {percent(best['top1'])} in epoch {best['epoch']}" if best["top1"] else ""
     tested = f", test top-1 {100 * document['test']['top1']:.2f} %" if document["test"] else ""
     text = f"{document['epochs']} epochs, {document['images_per_second']:.0f} pictures/s{scored}{tested}"
     emit(document, as_json, f"{text}\n{document['run']}")
-
-
-def _flags(names: Iterable[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 @command("alexnet evaluate runs/photos photos/")

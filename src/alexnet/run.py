@@ -56,7 +56,7 @@ from alexnet.weights.model import load
 
 
 def train(
-    data: str | os.PathLike[str] = "patterns",
+    data: str | os.PathLike[str] | None = None,
     *,
     recipe: str | Recipe | None = None,
     variant: str | Variant | None = None,
@@ -72,13 +72,17 @@ def train(
     """Train a classifier on DATA and evaluate it; the answer is what `alexnet train --json` prints.
 
     `recipe` and `variant` are names, values, or JSON files (a run's `config.json` too); `settings` are
-    "field=value" texts; `seed` is 0 by default. Everything is written to the run folder `out`, which must be new
+    "field=value" texts; DATA is `patterns` and `seed` 0 by default. Everything is written to the run folder `out`, which must be new
     unless `force`; with `resume` a run goes on where its last checkpoint stands. Raises the errors of `alexnet.errors`.
     """
     if epochs is not None:
         settings = [*settings, f"epochs={epochs}"]
     if resume is not None:
+        settled = {"data": data, "recipe": recipe, "variant": variant, "out": out, "valid": valid, "force": force}
+        if given := [name for name, value in (settled | {"skip_list": skip_list}).items() if value]:
+            raise UsageError(f"--resume works from the run folder alone; leave out {', '.join(given)}")
         return _resume(Path(resume), settings, seed)
+    data = "patterns" if data is None else data
     asked = with_settings(recipe_of(recipe), settings)
     draft = variant_of(variant or asked.variant)
     folder = Path(out) if out is not None else _default_folder(data, asked.name)

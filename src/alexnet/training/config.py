@@ -18,6 +18,7 @@ from alexnet.errors import UsageError
 from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import Input, Variant
+from alexnet.network.layers import LUMA
 from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
@@ -243,8 +244,8 @@ def input_rule(variant: Variant, recipe: Recipe, size: int, stored: int, store: 
         raise UsageError(f"{variant.name} takes {variant.channels} channels; pictures have 1 (grey) or 3 (colour)")
     grey = variant.channels == 1
     mean, deviation = _centre_and_unit(recipe, part)
-    means = (float(mean @ [0.299, 0.587, 0.114]),) if grey else tuple(map(float, mean))
-    units = (float(deviation @ [0.299, 0.587, 0.114]),) if grey else tuple(map(float, deviation))
+    means = (float(mean @ LUMA),) if grey else tuple(map(float, mean))
+    units = (float(deviation @ LUMA),) if grey else tuple(map(float, deviation))
     return Input(
         size=size,
         stored=stored,
