@@ -71,9 +71,10 @@ def train(
 ) -> dict[str, Any]:
     """Train a classifier on DATA and evaluate it; the answer is what `alexnet train --json` prints.
 
-    `recipe` and `variant` are names, values, or JSON files (a run's `config.json` too); `settings` are
-    "field=value" texts; DATA is `patterns` and `seed` 0 by default. Everything is written to the run folder `out`, which must be new
-    unless `force`; with `resume` a run goes on where its last checkpoint stands. Raises the errors of `alexnet.errors`.
+    DATA is `patterns` and `seed` 0 by default. `recipe` and `variant` are names, values, or JSON files (a run's
+    `config.json` too); `settings` are "field=value" texts. Everything is written to the run folder `out`, which must
+    be new unless `force`; with `resume` a run goes on where its last checkpoint stands. Raises the errors of
+    `alexnet.errors`.
     """
     if epochs is not None:
         settings = [*settings, f"epochs={epochs}"]
