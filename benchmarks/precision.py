@@ -62,7 +62,7 @@ def compared(variant: str, data: str) -> dict[str, Any]:
     state = State(network, make_optimizer(network, asked), Sums.zero(device))
     pixels = Pixels(Input(size=SIZE, stored=STORED, mean=(120.0,) * 3, scale=(asked.scale,) * 3))
     plan = Plan(asked, Order(len(part), BATCH, 0), pixels, SIZE, device, False, None)
-    losses, angles, lengths = [], [], []
+    losses, lengths = [], []
     for batch, pictures in plan.carry(batches(part, plan.order, plan.purposes, range(STEPS))):
         seen = plan.tensors(batch, pictures)
         found = []
@@ -75,7 +75,6 @@ def compared(variant: str, data: str) -> dict[str, Any]:
             found.append((float(loss), torch.cat([g.flatten() for g in gradients])))
         (low_loss, low_gradient), (loss_, gradient) = found
         losses.append(abs(low_loss - loss_) / loss_)
-        angles.append(1 - float(torch.nn.functional.cosine_similarity(low_gradient, gradient, dim=0)))
         lengths.append(float((low_gradient - gradient).norm() / gradient.norm()))
         torch.manual_seed(dropout_seed(0, batch.step))
         update(state, plan, *seen)
@@ -84,7 +83,6 @@ def compared(variant: str, data: str) -> dict[str, Any]:
         "batch": BATCH,
         "loss_relative_difference": spread(losses),
         "gradient_relative_difference": spread(lengths),
-        "gradient_one_minus_cosine": spread(angles),
     }
 
 
