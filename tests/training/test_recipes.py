@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 import alexnet
 from alexnet.errors import UsageError
-from alexnet.network.variants import VARIANTS, lenet_5
+from alexnet.network.variants import lenet_5
 from alexnet.training.optimizer import factors, rate
 from alexnet.training.recipe import (
     ColourNoise,
@@ -225,8 +226,10 @@ def test_every_recipe_trains(photos, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RECIPES if recipe(name).variant in VARIANTS])
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_its_own_network(photos, tmp_path, name):
+    for cedars in photos.glob("*/cedar"):  # two classes, so that a network of one output can tell them
+        shutil.rmtree(cedars)
     found = alexnet.train(photos, out=tmp_path / "run", recipe=name, epochs=1, settings=["batch_size=16"])
     assert np.isfinite(found["last"]["train_loss"])
 
