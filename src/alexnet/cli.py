@@ -401,9 +401,8 @@ def doctor(as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The program: runs a command and turns what goes wrong into one line and an exit code."""
-    gc.set_threshold(
-        100_000
-    )  # importing torch makes many objects and no garbage: looking for it takes a tenth of the time
+    # Importing torch makes many objects and no garbage: looking for it takes a tenth of the time.
+    gc.set_threshold(100_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding does not
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

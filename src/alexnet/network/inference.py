@@ -2,8 +2,7 @@
 
 Products of few pictures wait for the weights to come from memory, so these are int8 there, one scale a row; products
 of many pictures are bound by arithmetic, for which bfloat16 is best. The last product stays in float32, since rounded
-logits may tie. Which form is used follows from the batch and the
-processor alone, so that answers repeat.
+logits may tie. Which form is used follows from the batch and the processor alone, so that answers repeat.
 """
 
 from __future__ import annotations
