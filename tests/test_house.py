@@ -49,7 +49,7 @@ def normalised(name: str) -> str:
 
 def test_only_training_needs_torch() -> None:
     """Tables, data sets, stores, metrics and the command line must not wait for it."""
-    modules = ["alexnet", "alexnet.network.variants", "alexnet.network.summary", "alexnet.cli"]
+    modules = ["alexnet", "alexnet.network.variants", "alexnet.network.summary", *modules_of("cli")]
     for folder in ("pictures", "evaluation", "use"):
         modules += modules_of(folder)
     loaded = fresh_python("-c", IMPORT_ONE_BY_ONE, *modules)
@@ -61,7 +61,7 @@ def test_help_leaves_torch_alone() -> None:
     assert answer.returncode == 0, answer.stderr
     assert "Usage" in answer.stdout
     imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
-    assert "alexnet.cli" in imported and "torch" not in imported
+    assert "alexnet.cli.main" in imported and "torch" not in imported
 
 
 @pytest.mark.slow

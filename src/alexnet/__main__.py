@@ -1,6 +1,6 @@
 """`python -m alexnet` is `alexnet`."""
 
-from alexnet.cli import main
+from alexnet.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -132,6 +132,7 @@ def predict_ours(variant: str, batch: int, model: str) -> Figures:
     import torch
 
     from alexnet.weights.model import load
+    from alexnet.weights.torch_engine import TorchEngine
 
     torch.randn(8, 8) @ torch.randn(8, 8)  # the engine itself comes with its first product
     before = peak_memory()
@@ -139,7 +140,9 @@ def predict_ours(variant: str, batch: int, model: str) -> Figures:
     pictures = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8).numpy()
     seconds = median_seconds(lambda: loaded.logits(pictures), 20)
     memory = peak_memory() - before
-    sizes = {name: tensor.nbytes for name, tensor in loaded.form(batch).state_dict().items()}
+    engine = loaded.engine
+    assert isinstance(engine, TorchEngine)
+    sizes = {name: tensor.nbytes for name, tensor in engine.form(batch).state_dict().items()}
     products = sum(size for name, size in sizes.items() if name.startswith("fc"))
     return {"seconds": seconds, "memory": memory, "weights": sum(sizes.values()), "products": products}
 

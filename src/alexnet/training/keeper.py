@@ -21,7 +21,8 @@ from alexnet.training.recipe import EXECUTION, Recipe, to_json
 from alexnet.training.train import Plan
 from alexnet.weights import files
 from alexnet.weights.files import Description
-from alexnet.weights.model import TorchModel
+from alexnet.weights.model import Model
+from alexnet.weights.torch_engine import TorchEngine
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Keeper:
         self._keep_kernels(state)
         if self.part is None:
             return None
-        model = TorchModel(lambda _: state.network, self.plan.pixels, self._description({}))
+        model = Model(TorchEngine(lambda _: state.network, self.plan.pixels), self._description({}))
         state.network.eval()
         with self.plan.arithmetic():
             outputs = probabilities([(model, self.part)])

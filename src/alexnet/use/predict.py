@@ -21,7 +21,7 @@ from alexnet.pictures.decode import LIMITS, Pixels, decode, fit, read
 from alexnet.pictures.layout import is_picture
 from alexnet.progress import progress
 from alexnet.storage import whole, write_csv, write_json
-from alexnet.weights.model import TorchModel, answer
+from alexnet.weights.model import Model, answer
 
 BATCH = 32
 URL_SECONDS = 20.0
@@ -72,7 +72,7 @@ def _received(response: IO[bytes]) -> bytes:
     return bytes(data)
 
 
-def predict(model: TorchModel, inputs: Sequence[str], top: int = 5, views: int = 1) -> list[dict[str, Any]]:
+def predict(model: Model, inputs: Sequence[str], top: int = 5, views: int = 1) -> list[dict[str, Any]]:
     """One entry per picture, in input order: {path, label, probability, top} or {path, error, exit_code}.
 
     Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others.
@@ -99,7 +99,7 @@ def _chunks(pairs: Iterator[tuple[str, Pixels | AlexNetError]]) -> Iterator[list
 
 
 def _answers(
-    model: TorchModel, chunk: list[tuple[str, Pixels | AlexNetError]], top: int, views: int
+    model: Model, chunk: list[tuple[str, Pixels | AlexNetError]], top: int, views: int
 ) -> Iterator[dict[str, Any]]:
     good = [picture for _, picture in chunk if not isinstance(picture, AlexNetError)]
     rows = iter(view_probabilities(model, np.stack(good), views) if good else ())

@@ -1,0 +1,77 @@
+"""What every command is made of: the group, the --json option, tables, files that must be new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import alexnet
+from alexnet.errors import UsageError, unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """A group that answers a misspelt command with a suggestion, and lists commands in the order of their work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(alexnet.__version__, prog_name="alexnet")
+def cli() -> None:
+    """AlexNet, faithfully and completely, and a classifier for anyone's pictures.
+
+    Example: alexnet train photos/ && alexnet predict cat.jpg --model runs/...
+    """
+
+
+def command(example: str) -> Callable[[F], click.Command]:
+    """A command of the group, with an example in its help and a --json option."""
+
+    def register(function: F) -> click.Command:
+        with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+        name = function.__name__.removesuffix("_command")
+        return cli.command(name, epilog=f"Example: {example}")(with_json(function))
+
+    return register
+
+
+def emit(document: Any, as_json: bool, text: str) -> None:
+    """The answer: JSON, or text for a person."""
+    click.echo(json.dumps(document) if as_json else text)
+
+
+def columns(rows: list[tuple[Any, ...]]) -> str:
+    """Rows as text in aligned columns."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def percent(value: float | None) -> str:
+    """0.593 → 59.3 %."""
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def new_file(path: Path, force: bool, endings: tuple[str, ...]) -> Path:
+    """The path, if a file may be written there. Raises UsageError."""
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"{path}: expected a name ending in {' or '.join(endings)}")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; overwrite it with --force")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}")
+    return path

@@ -1,0 +1,72 @@
+"""The commands about this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet.cli.door import columns, command, emit, new_file
+from alexnet.errors import UsageError
+from alexnet.storage import write_json
+
+
+@command("alexnet bench train")
+@click.argument("what", type=click.Choice(["train", "predict"]))
+@click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
+@click.option(
+    "--batch", "batches", multiple=True, type=click.IntRange(1), help="Pictures at once.  [default: 128; 1, 8 and 32]"
+)
+@click.option("--turns", type=click.IntRange(1), default=5, show_default=True, help="How often each way is measured.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to a .json file.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def bench(
+    what: str, variant: str, batches: tuple[int, ...], turns: int, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """Measure speed here, the stock way beside ours. Wants a quiet machine."""
+    from alexnet.experiments.bench import bench_predict, bench_train
+
+    if out:
+        new_file(out, force, (".json",))
+    if what == "train" and len(batches) > 1:
+        raise UsageError("bench train measures one --batch")
+    if what == "train":
+        found = bench_train(variant, batches[0] if batches else 128, turns)
+        more = f"normalisation {found['normalisation']:.1%}, memory {found['memory']:.2f} x what was counted"
+        lines = [_speed(found["what"], found) + f"; {more}"]
+    else:
+        found = bench_predict(variant, batches or (1, 8, 32), turns)
+        lines = [_speed(f"predict {variant}, batch {row['batch']}", row) for row in found["batches"]]
+    if out:
+        write_json(out, found)
+    emit(found, as_json, "\n".join(lines))
+
+
+def _speed(what: str, figures: dict[str, Any]) -> str:
+    beside = f", ONNX Runtime {figures['onnxruntime']:.1f}" if "onnxruntime" in figures else ""
+    return (
+        f"{what}: {figures['ours']:.1f} pictures/s, stock {figures['stock']:.1f}{beside}; {figures['ratio']:.2f} x "
+        f"stock; {figures['share']:.0%} of the limit ({figures['limit']:.0f})"
+    )
+
+
+@command("alexnet doctor")
+def doctor(as_json: bool) -> None:
+    """Versions, devices, threads and caches: what to send with a question."""
+    from importlib.util import find_spec
+
+    from alexnet.environment import cache_folder, environment
+    from alexnet.network import compiled
+
+    cache = cache_folder()
+    used = sum(file.stat().st_size for file in cache.glob("stores/*/*"))
+    document = environment() | {
+        "kernel": "C" if compiled.kernel() else "torch, until training builds the one in C",
+        "extras": {"data": find_spec("pyarrow") is not None},
+        "cache": str(cache),
+        "cache_bytes": used,
+    }
+    rows = [(key, json.dumps(value) if isinstance(value, dict | list) else value) for key, value in document.items()]
+    emit(document, as_json, columns(rows))

@@ -1,0 +1,108 @@
+"""The commands that train, evaluate and use models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet.cli.door import command, emit, new_file, percent
+from alexnet.errors import UsageError
+from alexnet.progress import say
+
+
+@command("alexnet train photos/ --epochs 10 --out runs/photos")
+@click.argument("data", required=False)
+@click.option("--recipe", help="Name of a recipe, or a JSON file (a run's config.json too).  [default: fast]")
+@click.option("--variant", help="Name of a network, or a JSON file.  [default: the recipe's]")
+@click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Fixes all chance.  [default: 0]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<date>-<data>-<recipe>]")
+@click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable."
+)
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
+@click.option("--valid", help="DATA to validate on, instead of a share of the training part.")
+@click.option(
+    "--skip-list", type=click.Path(path_type=Path), help="File with paths of pictures to leave out, one a line."
+)
+@click.option("--force", is_flag=True, help="Overwrite the run folder.")
+def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) -> None:
+    """Train a classifier on DATA (without DATA: on the embedded patterns) and evaluate it.
+
+    DATA is a folder of class folders, a folder with train/, val/, test/ of class folders, a zip or tar of either, a
+    csv file of path and label, a prepared store, or a name (see `alexnet datasets`).
+    """
+    from alexnet.run import train as run
+
+    document = run(data, resume=resume, **options)
+    best = document["best"]
+    scored = f", best validation top-1 {percent(best['top1'])} in epoch {best['epoch']}" if best["top1"] else ""
+    tested = f", test top-1 {100 * document['test']['top1']:.2f} %" if document["test"] else ""
+    text = f"{document['epochs']} epochs, {document['images_per_second']:.0f} pictures/s{scored}{tested}"
+    emit(document, as_json, f"{text}\n{document['run']}")
+
+
+@command("alexnet evaluate runs/photos photos/")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL... DATA")
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), help="[default: test, else validation]")
+@click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json, confusion.png, mistakes.csv.")
+@click.option("--force", is_flag=True, help="Overwrite what is in that folder.")
+def evaluate(
+    models: tuple[str, ...], split: str | None, views: str, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """Accuracy of a model, or of several averaged, on DATA."""
+    from alexnet.evaluation.evaluate import evaluate as run
+
+    if len(models) < 2:
+        raise UsageError("evaluate takes MODEL... DATA: give at least a model and the data")
+    if out and out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
+        raise UsageError(f"{out} exists; choose another --out, or overwrite it with --force")
+    found = run(models[:-1], models[-1], split=split, views=int(views))
+    if out:
+        from alexnet.insight.report import evaluation
+
+        out.mkdir(parents=True, exist_ok=True)
+        evaluation(out, found)
+    scores = found.scores
+    text = f"{scores['split']}: {scores['images']:,} pictures, top-1 {100 * scores['top1']:.2f} %, "
+    emit(scores, as_json, text + f"top-5 {100 * scores['top5']:.2f} %, loss {scores['loss']:.4f}")
+
+
+@command("alexnet predict cat.jpg --model runs/photos")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--model", help="Run folder or model file.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
+@click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Also write the answers to a .csv, .json or .parquet file."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def predict(
+    inputs: tuple[str, ...], model: str | None, top: int, views: str, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """What is on pictures: files, folders, patterns of names, URLs."""
+    from alexnet.use import predict as use
+    from alexnet.weights.model import load
+
+    if model is None:
+        raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
+    if out:
+        new_file(out, force, (".csv", ".json", ".parquet"))
+    entries = use.predict(load(model), inputs, top, int(views))
+    codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
+    emit(entries, as_json, "\n".join(map(_line, entries)))
+    if out:
+        use.write(entries, out)
+    if codes:
+        say(f"alexnet predict: {len(codes)} of {len(entries)} pictures refused")
+        sys.exit(max(codes))
+
+
+def _line(entry: dict[str, Any]) -> str:
+    if "error" in entry:
+        return f"{entry['path']}: refused: {entry['error']}"
+    return f"{entry['path']}: " + ", ".join(f"{t['label']} {percent(t['probability'])}" for t in entry["top"])

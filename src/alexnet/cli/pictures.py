@@ -1,0 +1,86 @@
+"""The commands about data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet.cli.door import Commands, cli, columns, command, emit, new_file
+
+
+@cli.group(
+    "datasets", cls=Commands, invoke_without_command=True, epilog="Example: alexnet datasets show patterns --out p.png"
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.pass_context
+def datasets_command(context: click.Context, as_json: bool) -> None:
+    """Data sets known by name, and what else DATA can be."""
+    if context.invoked_subcommand:
+        return
+    from alexnet.pictures import datasets
+
+    document = [
+        {"name": name, "classes": list(named.classes), "parts": named.parts, **_state(name)}
+        for name, named in datasets.NAMED.items()
+    ]
+    rows = [_dataset_row(entry) for entry in document]
+    what = datasets.__doc__.split("\n\n", 1)[1].strip()
+    emit(document, as_json, f"{columns([('by name', 'classes', 'pictures', 'here'), *rows])}\n\n{what}")
+
+
+def _state(name: str) -> dict[str, Any]:
+    """Whether a data set known by name can be used here, where it is, or what to get from where."""
+    from alexnet.pictures import datasets
+
+    named = datasets.NAMED[name]
+    found = named.find()
+    there = name == datasets.PATTERNS or found is not None
+    path = str(found.resolve()) if found else None
+    return {"there": there, "path": path, "files": list(named.files), "download": named.download}
+
+
+def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
+    counts = " + ".join(f"{count:,} {part}" for part, count in entry["parts"].items())
+    drawn = "drawn by the program" if entry["there"] else f"no: {entry['files'][0]} from {entry['download']}"
+    return (entry["name"], len(entry["classes"]), counts, entry["path"] or drawn)
+
+
+@datasets_command.command("show", epilog="Example: alexnet datasets show photos/ --out samples.png")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.argument("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write (.png).")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Overwrite the picture.")
+def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -> None:
+    """Draw random pictures of each class of DATA."""
+    from alexnet.evaluation.evaluate import default_split
+    from alexnet.insight.report import samples
+    from alexnet.pictures.store import open_store
+
+    new_file(out, force, (".png",))
+    store = open_store(data)
+    part = store.parts.get("train", store[default_split(store, {})])
+    samples(part, store.classes, seed, out)
+    emit({"path": str(out)}, as_json, f"drawn to {out}")
+
+
+@command("alexnet prepare photos/ --out photos-256")
+@click.argument("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
+@click.option("--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Side of stored pictures.")
+@click.option("--resize", type=click.Choice(["crop", "squash", "pad"]), default="crop", show_default=True)
+@click.option("--force", is_flag=True, help="Overwrite a store.")
+def prepare(data: str, out: Path, size: int, resize: Any, force: bool, as_json: bool) -> None:
+    """Decode DATA once into a store that opens at once."""
+    import time
+
+    from alexnet.pictures.store import prepare as make
+
+    started = time.monotonic()
+    store = make(data, out, size, resize, force)
+    used = sum(file.stat().st_size for file in out.iterdir())
+    pictures = sum(map(len, store.parts.values()))
+    document = {"pictures": pictures, "bytes": used, "seconds": round(time.monotonic() - started, 3)}
+    emit(document, as_json, f"{pictures:,} pictures, {used / 1e6:.1f} MB in {out}, {document['seconds']} s")

@@ -1,0 +1,102 @@
+"""Networks that torch computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from alexnet.environment import keep_memory
+from alexnet.errors import UsageError, WeightsError
+from alexnet.network.inference import Forms, Precision, Rows
+from alexnet.network.layers import Pixels as FirstStage
+from alexnet.network.model import skeleton
+from alexnet.pictures.decode import Pixels
+from alexnet.weights import files
+from alexnet.weights.files import Description
+
+
+@dataclass(frozen=True)
+class TorchEngine:
+    """`form` gives the network to compute a batch of some size with, `pixels` is its first stage."""
+
+    form: Callable[[int], nn.Module]
+    pixels: nn.Module
+
+    def __call__(self, pictures: Pixels) -> NDArray[np.float32]:
+        """uint8 [N, size, size, 3], RGB → float32 logits [N, classes]."""
+        network = self.form(len(pictures))
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+            result: Tensor = network(self.pixels(batch))
+            return result.float().cpu().numpy()
+
+
+def load(path: Path, description: Description, device: str = "cpu", precision: Precision = "auto") -> TorchEngine:
+    """The engine for a model file of ours. Raises WeightsError when it is damaged."""
+    keep_memory()
+    network, mean_picture = assemble(path, description)
+    network.to(device)
+    forms = Forms(network, _rows(path, network), precision)
+    return TorchEngine(forms, FirstStage(description.input, mean_picture).to(device))
+
+
+def _rows(path: Path, network: nn.Sequential) -> Rows:
+    """Rows of the network's weights from the file; as mapped, where another file has taken its place since."""
+
+    def identity() -> tuple[int, ...] | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def rows(name: str) -> Iterable[Tensor]:
+        return files.rows(path, name) if identity() == opened else [network.get_parameter(name)]
+
+    opened = identity()
+    return rows
+
+
+def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
+    """The network in use with its weights from the file, and the mean picture, everything about them checked."""
+    tensors = files.tensors(path)
+    expected: dict[str, str] = {}
+    if description.input.mean_picture:
+        expected[files.MEAN_PICTURE] = _form(torch.empty(description.input.size, description.input.size, 3))
+    try:
+        network = skeleton(description.variant, description.input.size)
+    except (UsageError, RuntimeError) as error:  # torch's own for sizes beyond all measure
+        raise WeightsError(f"{path}: {error}") from None
+    expected |= {name: _form(tensor) for name, tensor in network.state_dict().items()}
+    _compare(path, expected, tensors)
+    for name in tensors:
+        if not all(torch.isfinite(torch.stack(block.aminmax())).all() for block in files.rows(path, name)):
+            raise WeightsError(f"{path}: {name} holds values that are not finite")
+    mean_picture = tensors.pop(files.MEAN_PICTURE, None)
+    network.load_state_dict(tensors, assign=True)
+    network.eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last), mean_picture  # type: ignore[call-overload]
+
+
+def _form(tensor: Tensor) -> str:
+    """Shape and type, in words."""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _compare(path: Path, expected: dict[str, str], tensors: dict[str, Tensor]) -> None:
+    """Raise WeightsError with a table of what is missing, unexpected or of another shape or type."""
+    found = {name: _form(tensor) for name, tensor in tensors.items()}
+    lines = [f"missing {name} {expected[name]}" for name in expected.keys() - found.keys()]
+    lines += [f"unexpected {name} {found[name]}" for name in found.keys() - expected.keys()]
+    lines += [
+        f"{n} is {found[n]}, not {expected[n]}" for n in expected.keys() & found.keys() if found[n] != expected[n]
+    ]
+    if lines:
+        raise WeightsError(f"{path}: its tensors do not fit its description: {'; '.join(sorted(lines))}")
