@@ -38,7 +38,9 @@ def test_every_command_has_help_with_an_example(alexnet, command):
 
 def test_help_is_quick_and_leaves_torch_alone(tmp_path):
     code = (
-        "import sys, alexnet.cli.main as m\ntry: m.main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+        "import sys, alexnet.cli.main as door\n"
+        "try: door.main(['--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
     )
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout.splitlines()[-1] == "False"
