@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,18 +32,31 @@ def shorten(text: str, length: int = 18) -> str:
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[Pixels]]], title: str, path: Path) -> None:
-    """Pictures, uint8 [H, W, 3] each, in rows with a name: `samples.png` and `inputs.png`."""
+    """Pictures, uint8 [H, W, 3] each and all of one size, in rows with a name: `samples.png` and `inputs.png`."""
     columns = max(len(pictures) for _, pictures in rows)
-    figure = Figure(figsize=(1.3 * columns + 1.2, 1.35 * len(rows) + 0.5), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    figure.suptitle(title, fontsize=11)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for line, (name, pictures) in zip(axes, rows, strict=True):
-        line[0].text(-0.08, 0.5, shorten(name), transform=line[0].transAxes, ha="right", va="center", fontsize=9)
-        for axis, picture in zip(line, pictures, strict=False):
-            axis.imshow(picture)
+    figure = Figure(figsize=(1.3 * columns + 1.2, 1.3 * len(rows) + 0.5), layout="constrained")
+    axis = _montage(figure, [pictures for _, pictures in rows], title, apart=1.04)
+    for row, (name, _) in enumerate(rows):
+        axis.text(-0.08, 1.04 * row + 0.5, shorten(name), ha="right", va="center", fontsize=9)
     write(figure, path)
+
+
+def _montage(figure: Figure, rows: Sequence[Sequence[Pixels]], title: str, apart: float) -> Axes:
+    """Axes that hold pictures of one size side by side as one picture, each a unit square, rows `apart` from each
+    other; axes of their own would each cost more than a picture does."""
+    side = len(rows[0][0])
+    columns = max(map(len, rows))
+    height = round(side * (apart * (len(rows) - 1) + 1))
+    canvas = np.full((height, round(side * (1.04 * (columns - 1) + 1)), 3), 255, np.uint8)
+    for row, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            top, left = round(row * apart * side), round(column * 1.04 * side)
+            canvas[top : top + side, left : left + side] = picture
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.imshow(canvas, extent=(0, canvas.shape[1] / side, height / side, 0))
+    axis.set_title(title, fontsize=11)
+    return axis
 
 
 def curves(history: Sequence[dict[str, Any]], path: Path) -> None:
@@ -102,13 +114,10 @@ def predictions(
     pictures: Sequence[Pixels], lines: Sequence[tuple[str, bool]], title: str, path: Path, columns: int = 6
 ) -> None:
     """Pictures with a line of text under each, green where right and red where wrong."""
-    rows = math.ceil(len(pictures) / columns)
-    figure = Figure(figsize=(1.75 * columns, 2.05 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    figure.suptitle(title, fontsize=11)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, picture, (text, right) in zip(axes.flat, pictures, lines, strict=False):
-        axis.imshow(picture)
-        axis.set_title(text, fontsize=8, color=RIGHT if right else WRONG)
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    figure = Figure(figsize=(1.75 * columns, 2.05 * len(rows) + 0.4), layout="constrained")
+    axis = _montage(figure, rows, title, apart=1.2)
+    for place, (text, right) in enumerate(lines):
+        x, y = 1.04 * (place % columns) + 0.5, 1.2 * (place // columns) + 1.02
+        axis.text(x, y, text, ha="center", va="top", fontsize=8, color=RIGHT if right else WRONG)
     write(figure, path)
