@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from alexnet.network import inference
-from alexnet.network.inference import FEW, Forms, converted
+from alexnet.network.inference import converted, in_form
 from alexnet.network.model import build
 from alexnet.network.variants import variant
 
@@ -38,9 +38,17 @@ def rows_of(network, block=1000):
     return lambda name: network.get_parameter(name).split(block)
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("bfloat16", 0.01), ("int8", 0.03)])
-def test_forms_compute_the_network(network, kind, tolerance):
-    form = converted(network, rows_of(network), kind)
+@pytest.mark.parametrize(
+    ("dtype", "int8", "tolerance"),
+    [
+        (torch.float32, False, 1e-5),
+        (torch.bfloat16, False, 0.01),
+        (torch.float32, True, 0.03),
+        (torch.bfloat16, True, 0.03),
+    ],
+)
+def test_forms_compute_the_network(network, dtype, int8, tolerance):
+    form = converted(network, rows_of(network), dtype, int8)
     expected = network(PICTURES).double()
     found = form(PICTURES)
     assert found.dtype == torch.float32
@@ -48,10 +56,12 @@ def test_forms_compute_the_network(network, kind, tolerance):
 
 
 def test_only_the_last_layer_stays_wide_and_no_normalisation_over_the_batch_is_left(network):
-    form = converted(network, rows_of(network), "int8")
+    form = converted(network, rows_of(network), torch.bfloat16, int8=True)
     assert not any(isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d) for child in form)
-    wide = {name for name, tensor in form.state_dict().items() if tensor.dtype == torch.float32}
-    assert wide == {"fc8.weight", "fc8.bias"}
+    kinds = {name: child.weight.dtype for name, child in form.named_children() if hasattr(child, "weight")}
+    assert kinds.pop("fc8") == torch.float32
+    assert {name for name, kind in kinds.items() if kind == torch.int8} == {"fc6", "fc7"}
+    assert set(kinds.values()) == {torch.int8, torch.bfloat16}
 
 
 def test_folding_is_exact_up_to_rounding(network):
@@ -69,20 +79,50 @@ def test_a_weight_in_int8_is_off_by_half_a_unit_of_its_row_at_most():
     layer = nn.Linear(64, 30).requires_grad_(False)
     layer.weight[3] = 0
     made = inference._int8(layer, torch.ones(30), layer.bias, layer.weight.split(7))
-    scale = layer.weight.abs().amax(1, keepdim=True) / 127
-    assert ((made.weight * scale - layer.weight).abs() <= scale * 0.5001).all()
-    x = torch.randn(2, 64)
-    assert torch.allclose(made(x.bfloat16()).float(), layer(x), atol=0.05)
+    unit = layer.weight.abs().amax(1, keepdim=True) / 127
+    weight = (made(torch.eye(64)) - layer.bias).T
+    assert ((weight - layer.weight).abs() <= unit * 0.5001).all()
+    x = torch.rand(2, 64) * torch.tensor([[1.0], [1000.0]])
+    assert ((made(x) - layer(x)).abs() <= 0.02 * x.amax(1, keepdim=True)).all()
 
 
-def test_the_form_follows_from_batch_and_processor(network, monkeypatch):
-    forms = Forms(network, rows_of(network))
-    monkeypatch.setattr(inference, "has_bfloat16", lambda device: False)
-    assert forms.kind(1) == forms.kind(64) == "float32" and forms(1) is network
-    monkeypatch.setattr(inference, "has_bfloat16", lambda device: True)
-    assert forms.kind(1) == forms.kind(FEW) == "int8" and forms.kind(FEW + 1) == "bfloat16"
-    assert forms(1) is forms(2)
-    assert Forms(network, rows_of(network), "float32")(1) is network
+def test_an_answer_in_int8_does_not_depend_on_the_pictures_beside_it():
+    layer = nn.Linear(48, 10).requires_grad_(False)
+    made = inference._int8(layer, torch.ones(10), layer.bias, layer.weight.split(7))
+    x = torch.rand(5, 48) * torch.tensor([[1e-3], [1.0], [1e3], [0.0], [7.0]])
+    assert torch.equal(made(x), torch.cat([made(row[None]) for row in x]))
+    assert torch.equal(made(x)[3], layer.bias)
+
+
+def test_only_values_that_are_never_negative_go_into_an_int8_product():
+    """uint8 has no sign: behind tanh, or a product with nothing between, a layer stays wide."""
+    network = nn.Sequential(
+        *(nn.Flatten(), nn.Linear(16, 8)),  # pictures less their mean
+        *(nn.Linear(8, 8), nn.ReLU(), nn.Dropout()),
+        *(nn.Linear(8, 8), nn.Tanh()),
+        *(nn.Linear(8, 8), nn.Sigmoid()),
+        *(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)),
+    )
+    network.eval().requires_grad_(False)
+    form = converted(network, rows_of(network), torch.float32, int8=True)
+    narrow = {name for name, child in form.named_children() if isinstance(child, inference.Int8Linear)}
+    assert narrow == {"5", "9"}
+    x = torch.randn(4, 1, 4, 4)
+    torch.testing.assert_close(form(x), network(x), atol=0.02, rtol=0)
+
+
+def test_the_form_follows_from_the_processor(network, monkeypatch):
+    def kinds(precision="auto"):
+        form = in_form(network, rows_of(network), precision)
+        return form is network, str(form[-1].weight.dtype), type(form.fc7).__name__, str(form.conv2.weight.dtype)
+
+    for narrow, dtype in ((False, "torch.float32"), (True, "torch.bfloat16")):
+        monkeypatch.setattr(inference, "has_bfloat16", lambda device, narrow=narrow: narrow)
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+        assert kinds() == kinds("int8") == (False, "torch.float32", "Int8Linear", dtype)
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+        assert kinds() == (not narrow, "torch.float32", "Linear", dtype)
+    assert in_form(network, rows_of(network), "float32") is network
 
 
 def test_a_normalisation_that_follows_no_product_stays():
@@ -90,7 +130,9 @@ def test_a_normalisation_that_follows_no_product_stays():
     network[2].running_mean.fill_(0.3)
     network.requires_grad_(False)
     x = torch.rand(2, 3, 4, 4)
-    torch.testing.assert_close(converted(network, rows_of(network), "int8")(x), network(x), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        converted(network, rows_of(network), torch.float32, int8=True)(x), network(x), atol=0.02, rtol=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +144,7 @@ def test_forms_of_what_is_built_otherwise(name):
     size = 67 if value.size in (224, 227) and name != "yenigun-batch-norm" else value.size
     network = in_use(name, value.classes, size)
     x = torch.rand(2, value.channels, size, size) * 2 - 1
-    found, expected = converted(network, rows_of(network), "int8")(x), network(x)
+    found, expected = converted(network, rows_of(network), torch.float32, int8=True)(x), network(x)
     assert found.shape == expected.shape and found.dtype == torch.float32
     assert (found - expected).norm() <= 0.05 * expected.norm()
 
@@ -112,4 +154,6 @@ def test_a_normalisation_after_the_last_product_stays():
     network[-1].running_mean.fill_(0.5)
     network.requires_grad_(False)
     x = torch.rand(3, 1, 4, 4)
-    torch.testing.assert_close(converted(network, rows_of(network), "int8")(x), network(x), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        converted(network, rows_of(network), torch.float32, int8=True)(x), network(x), atol=0.02, rtol=0
+    )

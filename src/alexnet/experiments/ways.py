@@ -142,7 +142,9 @@ def predict_ours(variant: str, batch: int, model: str) -> Figures:
     memory = peak_memory() - before
     engine = loaded.engine
     assert isinstance(engine, TorchEngine)
-    sizes = {name: tensor.nbytes for name, tensor in engine.form(batch).state_dict().items()}
+    children = dict(engine.network.named_children())
+    weights: dict[str, Any] = {name: child.weight for name, child in children.items() if hasattr(child, "weight")}
+    sizes: dict[str, int] = {name: weight.numel() * weight.dtype.itemsize for name, weight in weights.items()}
     products = sum(size for name, size in sizes.items() if name.startswith("fc"))
     return {"seconds": seconds, "memory": memory, "weights": sum(sizes.values()), "products": products}
 

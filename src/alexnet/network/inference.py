@@ -1,8 +1,9 @@
 """A trained network in the form in which it answers fastest: batch normalisation folded away, weights in few bits.
 
-Products of few pictures wait for the weights to come from memory, so these are int8 there, one scale a row; products
-of many pictures are bound by arithmetic, for which bfloat16 is best. The last product stays in float32, since rounded
-logits may tie. Which form is used follows from the batch and the processor alone, so that answers repeat.
+Fully connected layers hold most of the weights and wait for them to come from memory, so where the processor multiplies
+int8 they are int8, and so is what goes into them; convolutions are bfloat16 where it multiplies that, else float32. The
+last product stays in float32, since rounded logits may tie. The form follows from the processor alone and a picture's
+answer does not depend on those beside it, so that answers repeat.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -18,35 +18,55 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from alexnet.network import layers
+
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-FEW = 4  # pictures up to which int8 products are the faster ones: results/bench-predict.json
-LANES = 16  # values that torch's int8 product reads at a time, without a look at where a row ends
+LEVELS = 255  # of what goes into an int8 product, from 0 to the largest value of each picture; uint8
 
 Rows = Callable[[str], Iterable[Tensor]]
 """The rows of a weight, by its name, in consecutive blocks; float32."""
 
 
 class Int8Linear(nn.Module):
-    """Fully connected layer with weights int8 [out, in], each row in units of its own `scale`; bfloat16 in and out."""
+    """Fully connected layer over values that are not negative: weights int8 [out, in], each row in units of its own.
 
-    weight: Tensor
-    scale: Tensor
+    What comes in becomes uint8, each picture in units of its own too; products are summed exactly, in int32.
+    """
+
+    unit: Tensor
+    zero: Tensor
     bias: Tensor
 
-    def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, unit: Tensor, bias: Tensor) -> None:
+        """`weight` int8 [out, in], to be multiplied by `unit` float32 [out]; `bias` float32 [out]."""
         super().__init__()
-        for name, value in (("weight", weight), ("scale", scale.bfloat16()), ("bias", bias.bfloat16())):
-            self.register_buffer(name, value)
+        self.weight = torch.ops.onednn.qlinear_prepack(weight, None)  # [in, out], in the order its products want
+        self.register_buffer("unit", unit)
+        self.register_buffer("zero", torch.zeros_like(unit, dtype=torch.int32))
+        self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch._weight_int8pack_mm(x, self.weight, self.scale) + self.bias
+        x = x.float()
+        most = x.amax(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
+        levels = (x / most).mul_(LEVELS).round_().to(torch.uint8)
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(levels, 1 / LEVELS, 0),
+            *(self.weight, self.unit, self.zero, None),
+            *(1.0, 0, torch.float32),  # comes out as it is
+            *("none", [], ""),
+        )
+        return product * most + self.bias
 
 
-class Narrow(nn.Module):
-    """What comes in, in bfloat16."""
+class Cast(nn.Module):
+    """What comes in, in another type."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.bfloat16()
+        return x.to(self.dtype)
 
 
 class WideLinear(nn.Linear):
@@ -56,30 +76,25 @@ class WideLinear(nn.Linear):
         return super().forward(input.float())
 
 
-@dataclass
-class Forms:
-    """A network (in use, not in training) in its forms, each made when it is first needed."""
+def in_form(network: nn.Sequential, rows: Rows, precision: Precision = "auto") -> nn.Sequential:
+    """A network (in use, not in training) in the form in which its device answers fastest, or as `precision` says.
 
-    network: nn.Sequential
-    rows: Rows
-    precision: Precision = "auto"
-    made: dict[str, nn.Sequential] = field(default_factory=dict)
-
-    def __call__(self, batch: int) -> nn.Sequential:
-        """The form for `batch` pictures."""
-        kind = self.kind(batch)
-        if kind not in self.made:
-            self.made[kind] = self.network if kind == "float32" else converted(self.network, self.rows, kind)
-        return self.made[kind]
-
-    def kind(self, batch: int) -> str:
-        """float32, bfloat16, or int8 (fully connected layers; the rest in bfloat16)."""
-        if self.precision != "auto":
-            return self.precision
-        device = next(self.network.parameters()).device
-        if not has_bfloat16(device):
-            return "float32"
-        return "int8" if batch <= FEW and device.type == "cpu" else "bfloat16"
+    float32: as it is. bfloat16: all of it. int8: fully connected layers, the rest in bfloat16 where there is such.
+    Takes float [N, channels, size, size], returns float32 [N, classes].
+    """
+    device = next(network.parameters()).device
+    narrow = torch.bfloat16 if has_bfloat16(device) else torch.float32
+    match precision:
+        case "auto" if device.type == "cpu" and torch.cpu._is_vnni_supported():
+            return converted(network, rows, narrow, int8=True)
+        case "auto" if narrow == torch.bfloat16:
+            return converted(network, rows, narrow)
+        case "bfloat16":
+            return converted(network, rows, torch.bfloat16)
+        case "int8":
+            return converted(network, rows, narrow, int8=True)
+        case _:
+            return network
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -89,35 +104,39 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
-def converted(network: nn.Sequential, rows: Rows, kind: str) -> nn.Sequential:
-    """The network for use in bfloat16, its fully connected layers but the last in int8 if `kind` says so.
-
-    Takes float [N, channels, size, size], returns float32 [N, classes].
-    """
+def converted(network: nn.Sequential, rows: Rows, dtype: torch.dtype, int8: bool = False) -> nn.Sequential:
+    """The network for use in `dtype`; with `int8`, the fully connected layers that can be are that, but the last."""
     last = [child for child in network.children() if isinstance(child, nn.Linear)][-1]
-    children: OrderedDict[str, nn.Module] = OrderedDict(narrow=Narrow())
+    children: OrderedDict[str, nn.Module] = OrderedDict(cast=Cast(dtype))
     named = [*network.named_children(), ("", nn.Identity())]
-    folded = False
+    folded = positive = False
     for (name, child), (_, following) in pairwise(named):
         norm = following if isinstance(following, nn.BatchNorm1d | nn.BatchNorm2d) else None
         match child:
             case nn.Conv2d():
                 fused = fuse_conv_bn_eval(child, norm) if norm else deepcopy(child)
-                children[name] = fused.to(torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                children[name] = fused.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
             case nn.Linear() if child is last:
                 children[name] = _linear(WideLinear, child.weight, child.bias)
+            case nn.Linear() if int8 and positive:
+                children[name] = _int8(child, *_affine(child, norm), rows(f"{name}.weight"))
             case nn.Linear():
-                whole = child.in_features % LANES == 0
-                make = _int8 if kind == "int8" and whole else _bfloat16
-                children[name] = make(child, *_affine(child, norm), rows(f"{name}.weight"))
+                children[name] = _plain(child, *_affine(child, norm), rows(f"{name}.weight"), dtype)
             case nn.ReLU():
                 children[name] = nn.ReLU(inplace=True)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 children |= {} if folded else {name: child}
             case _:
-                children[name] = deepcopy(child).bfloat16()
+                children[name] = deepcopy(child).to(dtype)
         folded = isinstance(child, nn.Conv2d | nn.Linear) and child is not last
+        positive = _positive(child, positive)
     return nn.Sequential(children).eval()
+
+
+def _positive(layer: nn.Module, before: bool) -> bool:
+    """Whether nothing that comes out of a layer is negative, given whether nothing that goes in is."""
+    keeps = nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.Flatten | nn.Dropout | layers.ResponseNorm
+    return isinstance(layer, nn.ReLU | nn.Sigmoid) or (before and isinstance(layer, keeps))
 
 
 def _affine(layer: nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
@@ -131,11 +150,11 @@ def _affine(layer: nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None) -> t
     return factor, (bias - norm.running_mean) * factor + norm.bias
 
 
-def _bfloat16(layer: nn.Linear, factor: Tensor, bias: Tensor, rows: Iterable[Tensor]) -> nn.Module:
-    weight = torch.empty_like(layer.weight, dtype=torch.bfloat16)
+def _plain(layer: nn.Linear, factor: Tensor, bias: Tensor, rows: Iterable[Tensor], dtype: torch.dtype) -> nn.Module:
+    weight = torch.empty_like(layer.weight, dtype=dtype)
     for place, block in _placed(rows):
         weight[place] = block.to(factor.device) * factor[place, None]
-    return _linear(nn.Linear, weight, bias.bfloat16())
+    return _linear(nn.Linear, weight, bias.to(dtype))
 
 
 def _linear(kind: type[nn.Linear], weight: Tensor, bias: Tensor | None) -> nn.Linear:

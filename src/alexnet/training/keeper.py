@@ -41,7 +41,7 @@ class Keeper:
         self._keep_kernels(state)
         if self.part is None:
             return None
-        model = Model(TorchEngine(lambda _: state.network, self.plan.pixels), self._description({}))
+        model = Model(TorchEngine(state.network, self.plan.pixels), self._description({}))
         state.network.eval()
         with self.plan.arithmetic():
             outputs = probabilities([(model, self.part)])

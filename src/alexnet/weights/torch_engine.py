@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from alexnet.environment import keep_memory
 from alexnet.errors import UsageError, WeightsError
-from alexnet.network.inference import Forms, Precision, Rows
+from alexnet.network.inference import Precision, in_form
 from alexnet.network.layers import Pixels as FirstStage
 from alexnet.network.model import skeleton
 from alexnet.pictures.decode import Pixels
@@ -23,18 +22,17 @@ from alexnet.weights.files import Description
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """`form` gives the network to compute a batch of some size with, `pixels` is its first stage."""
+    """`network` in the form in which it answers, `pixels` its first stage."""
 
-    form: Callable[[int], nn.Module]
+    network: nn.Module
     pixels: nn.Module
 
     def __call__(self, pictures: Pixels) -> NDArray[np.float32]:
         """uint8 [N, size, size, 3], RGB → float32 logits [N, classes]."""
-        network = self.form(len(pictures))
-        device = next(network.parameters()).device
+        device = next(self.network.parameters()).device
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
-            result: Tensor = network(self.pixels(batch))
+            result: Tensor = self.network(self.pixels(batch))
             return result.float().cpu().numpy()
 
 
@@ -43,25 +41,8 @@ def load(path: Path, description: Description, device: str = "cpu", precision: P
     keep_memory()
     network, mean_picture = assemble(path, description)
     network.to(device)
-    forms = Forms(network, _rows(path, network), precision)
-    return TorchEngine(forms, FirstStage(description.input, mean_picture).to(device))
-
-
-def _rows(path: Path, network: nn.Sequential) -> Rows:
-    """Rows of the network's weights from the file; as mapped, where another file has taken its place since."""
-
-    def identity() -> tuple[int, ...] | None:
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-    def rows(name: str) -> Iterable[Tensor]:
-        return files.rows(path, name) if identity() == opened else [network.get_parameter(name)]
-
-    opened = identity()
-    return rows
+    form = in_form(network, lambda name: files.rows(path, name), precision)
+    return TorchEngine(form, FirstStage(description.input, mean_picture).to(device))
 
 
 def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
