@@ -1,9 +1,9 @@
 """A trained network in the form in which it answers fastest: batch normalisation folded away, weights in few bits.
 
-Fully connected layers hold most of the weights and wait for them to come from memory, so where the processor multiplies
-int8 they are int8, and so is what goes into them; convolutions are bfloat16 where it multiplies that, else float32. The
-last product stays in float32, since rounded logits may tie. The form follows from the processor alone and a picture's
-answer does not depend on those beside it, so that answers repeat.
+Where the processor multiplies int8, products over values that are not negative, which is all but the first, have int8
+weights and take uint8; what is left is bfloat16 where it multiplies that, else float32. The last product stays in
+float32, since rounded logits may tie. The form follows from the processor alone and a picture's answer does not depend
+on those beside it, so that answers repeat.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,24 @@ from alexnet.network import layers
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 LEVELS = 255  # of what goes into an int8 product, from 0 to the largest value of each picture; uint8
 
+LARGEST = 127  # of an int8 weight
+AS_IT_IS: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")  # how a product comes out: unit, zero, type, nothing done to it
+
 Rows = Callable[[str], Iterable[Tensor]]
 """The rows of a weight, by its name, in consecutive blocks; float32."""
+
+
+def quantised(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Values that are not negative, as uint8 in units of each picture's own, and the largest value of each picture."""
+    dims = tuple(range(1, x.dim()))
+    most = x.amax(dims, keepdim=True).float().clamp_(min=torch.finfo(torch.float32).tiny)
+    return x.mul(LEVELS / most).round_().to(torch.uint8), most
 
 
 class Int8Linear(nn.Module):
     """Fully connected layer over values that are not negative: weights int8 [out, in], each row in units of its own.
 
-    What comes in becomes uint8, each picture in units of its own too; products are summed exactly, in int32.
+    Products are summed exactly, in int32.
     """
 
     unit: Tensor
@@ -40,22 +50,41 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: Tensor, unit: Tensor, bias: Tensor) -> None:
         """`weight` int8 [out, in], to be multiplied by `unit` float32 [out]; `bias` float32 [out]."""
         super().__init__()
-        self.weight = torch.ops.onednn.qlinear_prepack(weight, None)  # [in, out], in the order its products want
+        self.weight = torch.ops.onednn.qlinear_prepack(weight, None)  # in the order that its products want
         self.register_buffer("unit", unit)
         self.register_buffer("zero", torch.zeros_like(unit, dtype=torch.int32))
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.float()
-        most = x.amax(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
-        levels = (x / most).mul_(LEVELS).round_().to(torch.uint8)
-        product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(levels, 1 / LEVELS, 0),
-            *(self.weight, self.unit, self.zero, None),
-            *(1.0, 0, torch.float32),  # comes out as it is
-            *("none", [], ""),
-        )
-        return product * most + self.bias
+        levels, most = quantised(x)
+        picture, layer = (1 / LEVELS, 0), (self.weight, self.unit, self.zero, None)
+        product = torch.ops.onednn.qlinear_pointwise(levels, *picture, *layer, *AS_IT_IS)
+        return torch.addcmul(self.bias, product, most).to(x.dtype)
+
+
+class Int8Conv2d(nn.Module):
+    """Convolution over values that are not negative, in the manner of `Int8Linear`; one unit for each map."""
+
+    unit: Tensor
+    zero: Tensor
+    bias: Tensor
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        unit = layer.weight.abs().amax((1, 2, 3)).clamp_(min=torch.finfo(torch.float32).tiny) / LARGEST
+        weight = (layer.weight / unit[:, None, None, None]).round_().to(torch.int8)
+        self.window = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        self.weight = torch.ops.onednn.qconv_prepack(weight, unit, 1 / LEVELS, 0, *self.window)
+        self.register_buffer("unit", unit)
+        self.register_buffer("zero", torch.zeros_like(unit, dtype=torch.int32))
+        bias = torch.zeros_like(unit) if layer.bias is None else layer.bias
+        self.register_buffer("bias", bias.clone()[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels, most = quantised(x)
+        picture, layer = (1 / LEVELS, 0), (self.weight, self.unit, self.zero, None)
+        product = torch.ops.onednn.qconv_pointwise(levels, *picture, *layer, *self.window, *AS_IT_IS)
+        return torch.addcmul(self.bias, product, most).to(x.dtype)
 
 
 class Cast(nn.Module):
@@ -79,7 +108,7 @@ class WideLinear(nn.Linear):
 def in_form(network: nn.Sequential, rows: Rows, precision: Precision = "auto") -> nn.Sequential:
     """A network (in use, not in training) in the form in which its device answers fastest, or as `precision` says.
 
-    float32: as it is. bfloat16: all of it. int8: fully connected layers, the rest in bfloat16 where there is such.
+    float32: as it is. bfloat16: all of it. int8: products that can be, the rest in bfloat16 where there is such.
     Takes float [N, channels, size, size], returns float32 [N, classes].
     """
     device = next(network.parameters()).device
@@ -105,7 +134,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def converted(network: nn.Sequential, rows: Rows, dtype: torch.dtype, int8: bool = False) -> nn.Sequential:
-    """The network for use in `dtype`; with `int8`, the fully connected layers that can be are that, but the last."""
+    """The network for use in `dtype`; with `int8`, every product over values that are not negative but the last."""
     last = [child for child in network.children() if isinstance(child, nn.Linear)][-1]
     children: OrderedDict[str, nn.Module] = OrderedDict(cast=Cast(dtype))
     named = [*network.named_children(), ("", nn.Identity())]
@@ -115,7 +144,10 @@ def converted(network: nn.Sequential, rows: Rows, dtype: torch.dtype, int8: bool
         match child:
             case nn.Conv2d():
                 fused = fuse_conv_bn_eval(child, norm) if norm else deepcopy(child)
-                children[name] = fused.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                if int8 and positive and not isinstance(child, layers.CeilConv2d):
+                    children[name] = Int8Conv2d(fused)
+                else:
+                    children[name] = fused.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
             case nn.Linear() if child is last:
                 children[name] = _linear(WideLinear, child.weight, child.bias)
             case nn.Linear() if int8 and positive:
@@ -169,7 +201,7 @@ def _int8(layer: nn.Linear, factor: Tensor, bias: Tensor, rows: Iterable[Tensor]
     weight, scale = torch.empty_like(layer.weight, dtype=torch.int8), torch.empty_like(factor)
     for place, block in _placed(rows):
         block = block.to(factor.device)
-        unit = block.abs().amax(1).clamp_(min=torch.finfo(torch.float32).tiny) / 127
+        unit = block.abs().amax(1).clamp_(min=torch.finfo(torch.float32).tiny) / LARGEST
         weight[place] = (block / unit[:, None]).round_()
         scale[place] = unit * factor[place]
     return Int8Linear(weight, scale, bias)
