@@ -15,7 +15,19 @@ import pytest
 
 import alexnet as package
 
-COMMANDS = ("variants", "summary", "recipes", "datasets", "prepare", "train", "evaluate", "predict", "bench", "doctor")
+COMMANDS = (
+    "variants",
+    "summary",
+    "recipes",
+    "datasets",
+    "prepare",
+    "train",
+    "evaluate",
+    "predict",
+    "weights",
+    "bench",
+    "doctor",
+)
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +83,11 @@ MISTAKES = {
     "no pictures at all": (["predict"], 2, "INPUT"),
     "no model": (["predict", "x.jpg"], 2, "alexnet train"),
     "no such model": (["predict", "x.jpg", "--model", "nowhere"], 2, "nowhere: no such model"),
+    "published weights that are not here": (
+        ["predict", "x.jpg", "--model", "torchvision"],
+        2,
+        "weights fetch torchvision",
+    ),
     "too small": (["summary", "krizhevsky-2012", "--input", "40"], 2, "smallest size that fits is 64"),
     "plot of another kind": (["summary", "lenet-5", "--plot", "net.doc"], 2, ".svg or .png"),
     "nothing to resume": (["train", "--resume", "nowhere"], 2, "not a run folder"),

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ def whole(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield partial
-        _publish(partial, path)
+        publish(partial, path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -32,7 +33,8 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def _publish(partial: Path, path: Path) -> None:
+def publish(partial: Path, path: Path) -> None:
+    """Let a file that is complete take its name, so that both are on the disk."""
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
@@ -47,6 +49,23 @@ def flush(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process has `path` to itself, and have it. The system ends that with the process that has it,
+    so that it cannot be left behind; the empty file beside `path` stays. Raises StorageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("a")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with lock:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def sweep(folder: Path) -> None:

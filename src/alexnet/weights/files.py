@@ -18,6 +18,7 @@ from alexnet.errors import UsageError, WeightsError
 from alexnet.network import architecture
 from alexnet.network.architecture import Input, Variant
 from alexnet.storage import whole
+from alexnet.weights import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -166,13 +167,12 @@ def rows(path: Path, name: str) -> Iterator[Tensor]:
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
-    """The file that MODEL names: itself, or the best weights of a run folder. Raises UsageError."""
+    """The file that MODEL names: itself, the best weights of a run folder, or what was fetched by a catalog name; what
+    exists goes before a name. Raises UsageError."""
     path = Path(model)
     if path.is_dir():
         found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()]
         if not found:
             raise UsageError(f"{model}: a folder without best.safetensors; expected a run folder or a model file")
         return found[0]
-    if not path.is_file():
-        raise UsageError(f"{model}: no such model; expected a run folder or a .safetensors file")
-    return path
+    return path if path.is_file() else catalog.locate(str(model))

@@ -1,0 +1,102 @@
+"""The commands that bring other people's weights in, and take ours out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet.cli.door import Commands, cli, columns, emit, new_file, percent
+from alexnet.progress import say
+
+CHANGE = {"resize": "--resize", "class names": "--labels", "mean": "--mean", "variant": "--variant"}
+with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+with_force = click.option("--force", is_flag=True, help="Overwrite the file.")
+
+
+@cli.group("weights", cls=Commands, invoke_without_command=True, epilog="Example: alexnet weights fetch torchvision")
+@with_json
+@click.pass_context
+def weights_command(context: click.Context, as_json: bool) -> None:
+    """Other people's weights: what there is, and how to bring it in."""
+    if not context.invoked_subcommand:
+        context.invoke(weights_list, as_json=as_json)
+
+
+@weights_command.command("list", epilog="Example: alexnet weights list --json")
+@with_json
+def weights_list(as_json: bool) -> None:
+    """Published weights known by name. Fetches nothing."""
+    from dataclasses import asdict
+
+    from alexnet.weights import catalog
+
+    here = {name: catalog.path(name) for name in catalog.CATALOG if catalog.path(name).is_file()}
+    document = [{**asdict(e), "path": str(here[e.name]) if e.name in here else None} for e in catalog.ENTRIES]
+    rows = [_row(entry) for entry in document]
+    head = ("name", "MB", "top-1", "top-5", "what", "here")
+    emit(document, as_json, columns([head, *rows]))
+
+
+def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
+    size = round(entry["size"] / 1e6) if entry["size"] else None
+    there = entry["path"] or f"alexnet weights fetch {entry['name']}"
+    return (entry["name"], size, percent(entry["top1"]), percent(entry["top5"]), entry["title"], there)
+
+
+@weights_command.command("fetch", epilog="Example: alexnet weights fetch torchvision")
+@with_json
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the model file here (.safetensors).")
+@with_force
+def weights_fetch(name: str, out: Path | None, force: bool, as_json: bool) -> None:
+    """Download the weights that the list calls NAME and convert them; then --model NAME takes them."""
+    from alexnet.weights.convert import fetch
+
+    if out:
+        new_file(out, force, (".safetensors",))
+    _emit(fetch(name, out), as_json)
+
+
+@weights_command.command("convert", epilog="Example: alexnet weights convert alexnet.pth --out alexnet.safetensors")
+@with_json
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write (.safetensors).")
+@click.option("--labels", type=click.Path(path_type=Path), help="Names of the classes, one a line, in order.")
+@click.option("--resize", type=click.Choice(["crop", "squash", "pad"]), help="How pictures become square.")
+@click.option("--variant", help="Name of the network, or a JSON file, where the weights fit several.")
+@click.option("--mean", type=click.Path(path_type=Path), help="Mean picture: a .binaryproto or .npy file.")
+@with_force
+def weights_convert(
+    file: Path,
+    out: Path,
+    labels: Path | None,
+    resize: Any,
+    variant: str | None,
+    mean: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a model file of weights in another library's FILE: torch, Keras, ONNX, Caffe, told by content."""
+    from alexnet.training.config import variant_of
+    from alexnet.weights import labels as names
+    from alexnet.weights.convert import convert
+    from alexnet.weights.formats.foreign import Hints
+
+    new_file(out, force, (".safetensors",))
+    hints = Hints(variant_of(variant) if variant else None, resize, str(mean) if mean else None)
+    _emit(convert(file, out, names.read(labels) if labels else None, hints), as_json)
+
+
+def _emit(document: dict[str, Any], as_json: bool) -> None:
+    if document["guessed"]:
+        found = [f"{what} ({_option(what)})" if _option(what) else what for what in document["guessed"]]
+        say(f"not in the file, taken as usual for such networks: {', '.join(found)}")
+    text = f"{document['variant']}, {len(document['classes']):,} classes, from {document['format']}"
+    emit(document, as_json, f"{text}\n{document['path']}")
+
+
+def _option(what: str) -> str | None:
+    """The option that says what was guessed."""
+    return next((option for word, option in CHANGE.items() if word in what), None)
