@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from sklearn.datasets import load_sample_images
 
 import alexnet as package
+from alexnet.cli.main import cli
 from alexnet.errors import UsageError, WeightsError
 from alexnet.network.architecture import Input
 from alexnet.network.model import build
@@ -238,5 +240,5 @@ def test_the_command(alexnet, made_up, file, out, tmp_path):
     assert {"path", "format", "variant", "classes", "input", "guessed"} <= outcome.json.keys()
     assert outcome.json["classes"] == ["hen", "fox"] and outcome.json["input"]["resize"] == "squash"
     assert "class names (--labels)" in outcome.err and len(outcome.err.splitlines()) == 1
-    again = alexnet(*arguments)
-    assert again.code == 2 and "--force" in again.err
+    with pytest.raises(UsageError, match="--force"):
+        CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)

@@ -6,7 +6,9 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -350,6 +352,26 @@ def test_no_server_and_no_network(to):
     with pytest.raises(NetworkError, match=f"bring the file from elsewhere to {to}"):
         fetch("https://nowhere.invalid/alexnet.bin", to, patience=Patience(pause=100))  # tried once
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_server_with_a_certificate_of_its_own_making_is_not_believed(lab, to, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = (
+        "openssl req -x509 -nodes -newkey rsa:2048 -days 1 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.lab, server.handle_error = lab, lambda *_: None
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with pytest.raises(NetworkError, match=r"certificate verify failed"):
+        fetch(f"https://127.0.0.1:{server.server_port}/alexnet.bin", to, patience=Patience(pause=100))  # tried once
+    server.shutdown()
+    server.server_close()
+    assert lab.asked == [] and left(to) == []
 
 
 @pytest.mark.parametrize("address", ["http://weights.example/a", "file:///etc/passwd", "ftp://x/y", "https:///a", "a"])
