@@ -22,9 +22,9 @@ from alexnet.network import layers
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 LEVELS = 255  # of what goes into an int8 product, from 0 to the largest value of each picture; uint8
-
 LARGEST = 127  # of an int8 weight
-AS_IT_IS: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")  # how a product comes out: unit, zero, type, nothing done to it
+# How a product comes out: unit, zero, type, and nothing done to it.
+AS_IT_IS: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
 
 Rows = Callable[[str], Iterable[Tensor]]
 """The rows of a weight, by its name, in consecutive blocks; float32."""
