@@ -9,10 +9,10 @@
 Names are looked up on first use, so that importing the package loads neither torch nor Pillow.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
-__version__ = metadata.version("alexnet")
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it here
 
 _HOMES = {
     "AlexNetError": "alexnet.errors:AlexNetError",
