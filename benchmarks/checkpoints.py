@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from record import RESULTS, record
 
-from alexnet.environment import environment
 from alexnet.network.model import build
 from alexnet.training.checkpoint import SHARE, Checkpoints, State, Sums
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipes import recipe
 
-RESULT = Path(__file__).parent.parent / "results" / "checkpoints.json"
 SAVES = 5
 
 
@@ -42,23 +40,22 @@ def saves(state: State, folder: Path) -> list[float]:
 
 
 def main() -> None:
-    document = {"environment": environment(), "networks": {}}
+    networks = {}
     for variant, name in (("krizhevsky-2012", "krizhevsky-2012"), ("batch-norm", "fast")):
         state = state_of(variant, name)
         due = Checkpoints(Path())
         due.due(state)
-        with tempfile.TemporaryDirectory(dir=RESULT.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
             seconds = saves(state, Path(folder))
         median = statistics.median(seconds)
-        document["networks"][variant] = {
+        networks[variant] = {
             "bytes": sum(tensor.nbytes for tensor in state.tensors().values()),
             "save_seconds": seconds,
             "interval_seconds": median / SHARE,
             "first_save_after_seconds": (due.cost or 0) / SHARE,
             "share_of_the_time": median / (median / SHARE + median),
         }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
+    record("checkpoints", {"networks": networks})
 
 
 if __name__ == "__main__":

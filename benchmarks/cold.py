@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from alexnet.environment import environment
+from record import record
 
-RESULT = Path(__file__).parent.parent / "results" / "bench-cold.json"
 TURNS = 9
 
 PIECES = """
@@ -57,16 +56,14 @@ def main(model: str, picture: str) -> None:
         answer = subprocess.run([python, "-c", PIECES, model, picture], check=True, capture_output=True, text=True)
         pieces.append(json.loads(answer.stdout))
     medians = {name: statistics.median(found) for name, found in turns.items()}
-    document = {
+    figures = {
         "seconds": medians,
         "ratio": medians["alexnet predict"] / medians["import torch"],
         "pieces_ms": {name: statistics.median(found[name] for found in pieces) for name in pieces[0]},
         "model_bytes": Path(model).stat().st_size,
         "turns": TURNS,
-        "environment": environment(),
     }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
+    record("bench-cold", figures)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,19 @@ Each figure is the median of several alternations. Run it on a quiet machine.
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
+from record import record
 from torch.nn import functional as F
 
-from alexnet.environment import environment, keep_memory
+from alexnet.environment import keep_memory
 from alexnet.experiments.ways import median_seconds
 from alexnet.network.model import build
 from alexnet.training.augment import resized
 
-RESULT = Path(__file__).parent.parent / "results" / "foundation.json"
 BATCH = 64
 
 
@@ -65,13 +63,11 @@ def main() -> None:
         for way, found in steps.items():
             process = [sys.executable, __file__, "--step", way]
             found.append(float(subprocess.run(process, capture_output=True, text=True, check=True).stdout))
-    document = {
-        "environment": environment(),
+    figures = {
         "step_ms": {way: statistics.median(found) for way, found in steps.items()},
         "crop_ms": crops(),
     }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
+    record("foundation", figures)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import json
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-RESULT = Path(__file__).parent.parent / "results" / "bench-keras.json"
+from record import record
+
 BATCH, BATCHES = 128, 4  # pictures of a step, steps of an epoch that is timed
 
 KERAS = f"""
@@ -56,8 +56,6 @@ def seconds_of_ours() -> float:
 
 
 def main() -> None:
-    from alexnet.environment import environment
-
     parser = argparse.ArgumentParser()
     parser.add_argument("--keras", required=True, help="Python of an environment with TensorFlow and Keras")
     parser.add_argument("--turns", type=int, default=3)
@@ -66,17 +64,15 @@ def main() -> None:
     ours, keras = (BATCH / statistics.median(side) for side in zip(*turns, strict=True))
     version = "import tensorflow, keras; print(tensorflow.__version__, keras.__version__)"
     versions = subprocess.run([asked.keras, "-c", version], capture_output=True, text=True, check=True).stdout.split()
-    document = {
+    figures = {
         "what": f"training le-keras, batch {BATCH}, pictures/s",
         "ours": ours,
         "stock": keras,
         "ratio": ours / keras,
         "turns": [{"ours": a, "keras": b} for a, b in turns],
         "keras": {"tensorflow": versions[-2], "keras": versions[-1]},
-        "environment": environment(),
     }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
+    record("bench-keras", figures)
 
 
 if __name__ == "__main__":

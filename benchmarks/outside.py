@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from alexnet.environment import environment
+from record import record
 
-RESULT = Path(__file__).parent.parent / "results" / "bench-outside.json"
 SHORT, LONG = 2, 4  # epochs
 
 
@@ -35,15 +34,13 @@ def main(data: str, folder: str) -> None:
         counts = json.loads((run / "config.json").read_text())["counts"]
         shutil.rmtree(run)
     pictures = sum(counts["train"].values()) * (LONG - SHORT)
-    document = {
+    figures = {
         "what": "krizhevsky-2012, batch 128, pictures/s by the wall clock, validation and saving included",
         "pictures_per_second": pictures / (found[LONG][0] - found[SHORT][0]),
         "images_per_second": {f"{epochs} epochs": answer["images_per_second"] for epochs, (_, answer) in found.items()},
         "wall_seconds": {f"{epochs} epochs": seconds for epochs, (seconds, _) in found.items()},
-        "environment": environment(),
     }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
+    record("bench-outside", figures)
 
 
 if __name__ == "__main__":

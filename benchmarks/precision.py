@@ -9,7 +9,6 @@ All at a picture size of 127. An interrupted `seeds` goes on where it stood.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from dataclasses import replace
@@ -18,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from record import record
 
 import alexnet
-from alexnet.environment import environment, keep_memory
+from alexnet.environment import keep_memory
 from alexnet.network import compiled
 from alexnet.network.architecture import Input
 from alexnet.network.layers import Pixels
@@ -35,20 +35,13 @@ from alexnet.training.recipes import recipe
 from alexnet.training.statistics import colour_components
 from alexnet.training.train import Plan, dropout_seed, update
 
-RESULTS = Path(__file__).parent.parent / "results"
 SIZE, STORED, STEPS, BATCH = 127, 143, 200, 64
 SEEDS, EPOCHS = 3, 3
 
 
-def record(name: str, document: dict[str, Any]) -> None:
-    document |= {"environment": environment()}
-    (RESULTS / f"precision-{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document, indent=1))
-
-
 def steps(data: str) -> None:
     """Along the way that training in float32 takes: loss and gradients at the same weights in both arithmetics."""
-    record("steps", {name: compared(name, data) for name in ("krizhevsky-2012", "batch-norm")})
+    record("precision-steps", {name: compared(name, data) for name in ("krizhevsky-2012", "batch-norm")})
 
 
 def compared(variant: str, data: str) -> dict[str, Any]:
@@ -107,14 +100,15 @@ def seeds(data: str, folder: str) -> None:
         for name, found in runs.items()
         if (top1 := [run["top1"] for run in found])
     }
-    record("seeds", {"data": Path(data).name, "epochs": EPOCHS, "size": SIZE, "test_top1": means, "runs": runs})
+    figures = {"data": Path(data).name, "epochs": EPOCHS, "size": SIZE, "test_top1": means, "runs": runs}
+    record("precision-seeds", figures)
 
 
 def answers(data: str, folder: str) -> None:
     """On how many test pictures the most probable class is that of the float32 network, and how far logits differ."""
     models = sorted(Path(folder).glob("*/best.safetensors"))
     found = {path.parent.name: {kind: agreement(path, data, kind) for kind in ("bfloat16", "int8")} for path in models}
-    record("answers", {"data": Path(data).name, "models": found})
+    record("precision-answers", {"data": Path(data).name, "models": found})
 
 
 def agreement(path: Path, data: str, kind: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""Keep the raw result of a run: `python benchmarks/record.py RUN results/NAME.json`.
+"""Raw results, what stands behind a number in a document: the figures with machine, versions, command and date.
 
-What stands behind a number in a document: machine, versions, command, date, configuration, every epoch, the scores.
-Paths of this machine are shortened to their last part.
+A benchmark calls `record`; `python benchmarks/record.py RUN results/NAME.json` keeps a run: its configuration, every
+epoch, the scores. Of paths on this machine only the names are kept.
 """
 
 from __future__ import annotations
@@ -11,28 +11,37 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+from alexnet.environment import command, environment
+from alexnet.storage import write_json
+
+RESULTS = Path(__file__).parent.parent / "results"
 
 
-def main(run: Path, out: Path) -> None:
-    """Write one JSON document about a finished run."""
-    config = json.loads((run / "config.json").read_text())
-    environment = json.loads((run / "environment.json").read_text())
-    evaluation = json.loads((run / "evaluation.json").read_text())
-    config["data"] = Path(config["data"]).name
-    environment["command"] = [
-        "alexnet",
-        *(Path(a).name if a.startswith("/") else a for a in environment["command"][1:]),
-    ]
-    document = {
-        "environment": environment,
-        "config": config,
-        "history": list(csv.DictReader((run / "history.csv").read_text().splitlines())),
+def record(name: str, figures: dict[str, Any]) -> None:
+    """Write results/NAME.json, and show it."""
+    document = {"environment": environment()} | figures
+    write_json(RESULTS / f"{name}.json", document)
+    print(json.dumps(document, indent=1))
+
+
+def of_run(run: Path) -> dict[str, Any]:
+    """All that a finished run says about itself."""
+    config, began, evaluation, result = (
+        json.loads((run / f"{name}.json").read_text("utf-8"))
+        for name in ("config", "environment", "evaluation", "result")
+    )
+    places = {key: config[key] and Path(config[key]).name for key in ("data", "valid")}
+    return {
+        "environment": began | {"command": command(began["command"])},
+        "config": config | places,
+        "history": list(csv.DictReader((run / "history.csv").read_text("utf-8").splitlines())),
         "evaluation": evaluation,
-        "result": json.loads((run / "result.json").read_text()) | {"run": run.name},
+        "result": result | {"run": run.name},
         "best_sha256": hashlib.sha256((run / "best.safetensors").read_bytes()).hexdigest(),
     }
-    out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    record(Path(sys.argv[2]).stem, of_run(Path(sys.argv[1])))
