@@ -38,6 +38,8 @@ FORMAT = 1
 CACHE_BYTES = 50 * 10**9  # least recently used stores go when the cache would grow beyond this
 REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
 
+SPREAD = 10_000  # pictures of a part, at most, that a statistic is taken over
+
 REFUSED = -1  # the label of a picture that could not be decoded and was skipped; its pixels are zero
 
 Resize = Literal["crop", "squash", "pad"]
@@ -83,6 +85,20 @@ class Part:
     def read(self, places: NDArray[np.int64] | slice) -> Pixels:
         """Pictures at some places, copied into memory."""
         return self.pictures[self.rows[places]]
+
+    def spread(self) -> Iterator[Pixels]:
+        """At most SPREAD of the pictures, evenly spread, in chunks."""
+        places = np.linspace(0, len(self) - 1, min(len(self), SPREAD)).astype(np.int64)
+        for chunk in np.array_split(places, max(1, len(places) // 256)):
+            yield self.read(chunk)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean picture, [S, S, 3] in 0..255, over at most SPREAD of them; seconds the first time, kept from then on."""
+        total = np.zeros(self.pictures.shape[1:], np.float64)
+        for pictures in self.spread():
+            total += pictures.sum(axis=0, dtype=np.float64)
+        return total / min(len(self), SPREAD)
 
 
 @dataclass(frozen=True)

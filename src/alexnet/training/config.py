@@ -25,7 +25,7 @@ from alexnet.pictures.store import Part, Store, class_counts, open_store
 from alexnet.progress import say
 from alexnet.training import memory, recipes
 from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
-from alexnet.training.statistics import colour_components, mean_picture
+from alexnet.training.statistics import colour_components
 from alexnet.training.train import bfloat16
 from alexnet.training.train import device as choose_device
 from alexnet.weights import files
@@ -265,4 +265,4 @@ def _centre_and_unit(recipe: Recipe, part: Part) -> tuple[NDArray[np.float64], N
         case "imagenet":
             return np.array(IMAGENET[0]), np.array(IMAGENET[1])
         case "channels" | "picture":
-            return mean_picture(part).mean(axis=(0, 1)), np.ones(3)
+            return part.mean.mean(axis=(0, 1)), np.ones(3)
