@@ -19,11 +19,23 @@ _HOMES = {
     "build": "alexnet.network.model:build",
     "data": "alexnet.pictures.store:open_store",
     "evaluate": "alexnet.evaluation.evaluate:evaluate",
+    "from_pretrained": "alexnet.weights.hub:from_pretrained",
     "load": "alexnet.weights.model:load",
+    "save_pretrained": "alexnet.weights.hub:save_pretrained",
     "train": "alexnet.run:train",
 }
 
-__all__ = ["AlexNetError", "__version__", "build", "data", "evaluate", "load", "train"]
+__all__ = [
+    "AlexNetError",
+    "__version__",
+    "build",
+    "data",
+    "evaluate",
+    "from_pretrained",
+    "load",
+    "save_pretrained",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
+SHARED = "model.safetensors"  # what Hugging Face calls the weights of a repository
 BLOCK, MAPPED = 2**18, 2**22  # values that `rows` yields at a time, and has in memory
 DTYPES = {  # in the order in which tensors lie in a file
     "torch.int64": "I64",
@@ -67,6 +68,8 @@ def description_from_json(document: dict[str, Any]) -> Description:
         raise ValueError(f"format {document['format']!r}; this version reads {FORMAT}")
     variant = architecture.from_json(document["variant"])
     classes = tuple(map(str, document["classes"]))
+    if not (isinstance(document["trained"], dict) and isinstance(document["scores"], dict)):
+        raise ValueError("what it was trained on and how it scored are not tables")
     if len(classes) != variant.classes:
         raise ValueError(f"{len(classes)} class names for {variant.classes} outputs")
     rule = input_from_json(document["input"])
@@ -167,11 +170,12 @@ def rows(path: Path, name: str) -> Iterator[Tensor]:
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
-    """The file that MODEL names: itself, the best weights of a run folder, or what was fetched by a catalog name; what
-    exists goes before a name. Raises UsageError."""
+    """The file that MODEL names: itself, the one in a run folder (the best weights) or in a folder from Hugging Face, or
+    what was fetched by a catalog name; what exists goes before a name. Raises UsageError."""
     path = Path(model)
     if path.is_dir():
-        found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()]
+        names = ("best.safetensors", "last.safetensors", SHARED)
+        found = [path / name for name in names if (path / name).is_file()]
         if not found:
             raise UsageError(f"{model}: a folder without best.safetensors; expected a run folder or a model file")
         return found[0]
