@@ -176,6 +176,17 @@ def test_the_source_shrinks_the_distance_from_the_mean(shape):
     torch.testing.assert_close(source - mean, (plain - mean) / 1.1, atol=1e-3, rtol=1e-4)
 
 
+def test_noise_without_a_divisor_knows_no_mean():
+    """So it may come before the crop, whatever size the mean picture has."""
+    names = (*RandomCrop.purposes, *ColourNoise.purposes)
+    cells = {name: torch.rand(6, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(names)}
+    noise, mean = ColourNoise(0.1, components=IMAGENET), torch.rand(32, 32, 3)
+    before, after = (
+        augment(PICTURES, cells, views, 32, mean) for views in ((noise, RandomCrop()), (RandomCrop(), noise))
+    )
+    assert before.shape == (6, 32, 32, 3) and torch.equal(before, after)
+
+
 def test_normal_numbers():
     uniform = torch.tensor([0.5, 0.975, 0.025, 0.8413447, 1 - 2**-24])
     expected = [NormalDist().inv_cdf(float(u)) for u in uniform]

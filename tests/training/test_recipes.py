@@ -197,6 +197,11 @@ REFUSED = {
     "the test part lowers the rate": ({"watch": "test", "schedule": "stall"}, "let the test part choose"),
     "the test part stops": ({"watch": "test", "stop_on": "valid_loss"}, "let the test part choose"),
     "an unknown part": ({"watch": "train"}, "not one of validation, test"),
+    "noise about a mean picture of another size": (
+        {"mean": "picture", "views": (Flip(), ColourNoise(0.1, 1.1), RandomCrop())},
+        "ColourNoise divides by 1.1 before the crop: put a crop before it",
+    ),
+    "no crop before noise": ({"mean": "picture", "phases": (Phase(views=(ColourNoise(0.1, 2.0),)),)}, "a crop before"),
     "no epsilon": ({"eps": 0.0}, "outside"),
 }
 

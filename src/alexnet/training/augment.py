@@ -119,9 +119,9 @@ def _colour_noise(view: ColourNoise, pictures: Tensor, chance: Chance, mean: Ten
     amounts = torch.stack([normal(chance[purpose]) for purpose in view.purposes], 1)
     colours = view.std * amounts @ torch.tensor(view.components)
     share = 1 / view.divisor
-    # share · (x + colour − mean) + mean, in two passes over the pictures
+    # share · (x + colour − mean) + mean, in two passes over the pictures; without a divisor in one
     noisy = torch.add(share * colours.view(-1, 1, 1, 3).to(pictures.device), pictures, alpha=share)
-    return noisy.add_((1 - share) * mean)
+    return noisy if share == 1 else noisy.add_((1 - share) * mean)
 
 
 def normal(uniform: Tensor) -> Tensor:

@@ -283,6 +283,17 @@ def _check_phases(recipe: Recipe) -> None:
                 raise UsageError(
                     f"recipe {recipe.name}: {type(view).__name__} needs one chunk, 1 or more, in all phases"
                 )
+        _check_noise(recipe, views_in(recipe, phase))
+
+
+def _check_noise(recipe: Recipe, views: tuple[View, ...]) -> None:
+    """The mean picture has the size of a view: what divides the distance from it cannot come before the crop."""
+    cropped = recipe.margin == "none" or recipe.mean != "picture"
+    for view in views:
+        cropped = cropped or isinstance(view, RandomCrop | RandomResizedCrop)
+        if isinstance(view, ColourNoise) and view.divisor != 1 and not cropped:
+            remedy = "put a crop before it, or set divisor to 1 or mean to channels"
+            raise UsageError(f"recipe {recipe.name}: ColourNoise divides by {view.divisor:g} before the crop: {remedy}")
 
 
 # --------------------------------------------------------------------------------------------------------------- JSON
