@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from PIL import Image
 
 import alexnet
 from alexnet.errors import DivergedError, PictureError, UsageError
-from alexnet.network.architecture import Conv, Dropout, Linear, MaxPool, ReLU, Variant, ZeroLogit
+from alexnet.network import compiled
+from alexnet.network.architecture import Conv, Dropout, Linear, MaxPool, ReLU, ResponseNorm, Variant, ZeroLogit
 from alexnet.training.checkpoint import Checkpoints
 from alexnet.training.config import read_config
 from alexnet.training.journal import Journal
@@ -287,6 +289,37 @@ def test_a_validation_set_of_its_own(photos, tmp_path):
     alexnet.train(photos, out=tmp_path / "run", valid=other, **SMALL)
     counts = read_config(tmp_path / "run").counts
     assert {name: sum(part.values()) for name, part in counts.items()} == {"train": 60, "validation": 18, "test": 18}
+
+
+def normalised(over: Literal["maps", "space"]) -> Variant:
+    """A small network with response normalisation."""
+    norm = ("norm1", ResponseNorm(3, alpha=1e-4, beta=0.75, k=1.0, over=over))
+    layers = (("conv1", Conv(8, 5, stride=2)), ("relu1", ReLU()), norm, ("fc2", Linear(3)))
+    return Variant(name=over, title="", source="", layers=layers, classes=3, size=32, stored=36)
+
+
+def test_a_compiler_that_has_gone_is_said(photos, tmp_path, monkeypatch, capsys):
+    """The kernel in C and torch round otherwise, but only what is normalised across maps is the kernel's."""
+    for over, recorded in (("maps", "C" if compiled.build() else "torch"), ("space", None)):
+        run = tmp_path / over
+        alexnet.train(photos, variant=normalised(over), epochs=1, out=run, settings=["batch_size=16"])
+        assert json.loads((run / "environment.json").read_text())["normalisation"] == recorded
+        (run / "result.json").unlink()  # as if it had been stopped
+        with monkeypatch.context() as gone:
+            gone.setattr(compiled, "build", lambda: False)
+            gone.setattr(compiled, "kernel", lambda: None)
+            alexnet.train(resume=run)
+        said = [line for line in capsys.readouterr().err.splitlines() if "not as the run began" in line]
+        assert len(said) == (recorded == "C")
+        assert all(line.endswith("come out otherwise: normalisation was C and is torch") for line in said)
+
+
+def test_a_test_part_that_is_watched_is_called_so(photos, tmp_path, alexnet):
+    watching = ("--variant", "lenet-5", "--epochs", "2", "--set", "batch_size=16", "--set", "watch=test")
+    outcome = alexnet("train", photos, *watching, "--out", tmp_path / "run")
+    assert outcome.code == 0 and len(re.findall(r"  test loss [\d.]+ top-1", outcome.err)) == 2
+    assert "validation loss" not in outcome.err
+    assert "best" not in outcome.out and re.search(r"pictures/s, test top-1 [\d.]+ %$", outcome.out, re.MULTILINE)
 
 
 def test_early_stopping(photos, tmp_path):

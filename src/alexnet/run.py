@@ -21,7 +21,7 @@ from alexnet.evaluation.evaluate import Evaluation, probabilities
 from alexnet.evaluation.metrics import metrics
 from alexnet.insight import report
 from alexnet.network import architecture, compiled
-from alexnet.network.architecture import Variant
+from alexnet.network.architecture import ResponseNorm, Variant
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.pictures import datasets
@@ -176,7 +176,7 @@ def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
 
 def _record(folder: Path, config: Config, parts: Parts) -> None:
     """environment.json and split.csv, unless the run began earlier; then say what else it runs on now."""
-    path, now = folder / "environment.json", environment()
+    path, now = folder / "environment.json", environment() | {"normalisation": _normalisation(config)}
     try:
         before = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -189,11 +189,20 @@ def _record(folder: Path, config: Config, parts: Parts) -> None:
 
 def _rounding(environment: dict[str, Any]) -> dict[str, Any]:
     """What of an environment has a say in how numbers are rounded."""
-    return {key: environment.get(key) for key in ("packages", "processor", "instructions")}
+    return {key: environment.get(key) for key in ("packages", "processor", "instructions", "normalisation")}
+
+
+def _normalisation(config: Config) -> str | None:
+    """What computes response normalisation across maps: the kernel in C, or torch. None where the network has none."""
+    if not any(isinstance(layer, ResponseNorm) and layer.over == "maps" for _, layer in config.variant.layers):
+        return None
+    here = choose_device(config.recipe).type == "cpu" and config.recipe.compile == "none"
+    return "C" if here and compiled.kernel() else "torch"
 
 
 def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     """Train, evaluate and report; the folder's configuration is written."""
+    compiled.build()
     _record(folder, config, parts)
     recipe, device = config.recipe, choose_device(config.recipe)
     mean = torch.from_numpy(mean_view(parts[TRAIN], config.input)) if config.input.mean_picture else None
@@ -208,7 +217,6 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     )
     report.before(folder, config.classes, parts[TRAIN], plan)
     keep_memory(all_sizes=True)
-    compiled.build()
     network = build(config.variant, size=config.input.size, seed=config.seed).to(device)
     if recipe.compile != "none":
         network.compile(mode=recipe.compile)
@@ -218,7 +226,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)
-    journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs)
+    journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs, recipe.watch)
     signals = Signals()
     with signals.listen():
         try:
@@ -283,6 +291,7 @@ def _result(folder: Path, config: Config, state: State, test: dict[str, Any] | N
         "epochs": last["epoch"],
         "seconds": round(state.seconds["run"], 3),
         "images_per_second": round(images / max(1e-9, state.seconds["steps"]), 2),
+        "watched": config.recipe.watch if last["valid_top1"] is not None else None,
         "best": {"epoch": best["epoch"], **validation(best)},
         "last": {"epoch": last["epoch"], **validation(last), "train_loss": last["train_loss"]},
         "test": {key: test[key] for key in ("images", "top1", "top5", "loss")} if test else None,

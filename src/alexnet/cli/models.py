@@ -39,7 +39,8 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
 
     document = run(data, resume=resume, **options)
     best = document["best"]
-    scored = f", best validation top-1 {percent(best['top1'])} in epoch {best['epoch']}" if best["top1"] else ""
+    chosen = best["top1"] is not None and document.get("watched") != "test"  # the test part chooses nothing
+    scored = f", best validation top-1 {percent(best['top1'])} in epoch {best['epoch']}" if chosen else ""
     tested = f", test top-1 {100 * document['test']['top1']:.2f} %" if document["test"] else ""
     text = f"{document['epochs']} epochs, {document['images_per_second']:.0f} pictures/s{scored}{tested}"
     emit(document, as_json, f"{text}\n{document['run']}")

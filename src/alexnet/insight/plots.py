@@ -59,13 +59,13 @@ def _montage(figure: Figure, rows: Sequence[Sequence[Pixels]], title: str, apart
     return axis
 
 
-def curves(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Loss and top-1 of training and validation over the epochs."""
+def curves(history: Sequence[dict[str, Any]], path: Path, watched: str) -> None:
+    """Loss and top-1 over the epochs, of training and of the part that was watched: validation or test."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
     for axis, key, name, factor in ((left, "loss", "cross-entropy", 1), (right, "top1", "top-1 accuracy, %", 100)):
-        for part, label in (("train", "training"), ("valid", "validation")):
+        for part, label in (("train", "training"), ("valid", watched)):
             values = [row[f"{part}_{key}"] for row in history]
             if None not in values:
                 axis.plot(epochs, [factor * value for value in values], marker="o", markersize=3, label=label)

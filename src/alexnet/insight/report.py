@@ -68,7 +68,7 @@ def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
 
 def after(folder: Path, found: Evaluation, history: Sequence[dict[str, Any]], config: dict[str, Any]) -> None:
     """Everything that a finished run shows."""
-    plots.curves(history, folder / "curves.png")
+    plots.curves(history, folder / "curves.png", config["recipe"]["watch"])
     _judged(folder, found)
     _predictions(found, config["seed"], folder / "predictions.png")
     write_text(folder / "README.md", _render("card.md", found.scores, history, config))

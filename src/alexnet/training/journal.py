@@ -17,6 +17,7 @@ import torch
 
 from alexnet.errors import DivergedError, Interrupted
 from alexnet.pictures.batches import Order
+from alexnet.pictures.layout import VALIDATION
 from alexnet.pictures.store import Part
 from alexnet.storage import write_csv
 from alexnet.training.checkpoint import State, Sums
@@ -33,6 +34,7 @@ class Journal:
     order: Order
     part: Part
     epochs: int
+    watched: str = VALIDATION  # the part that is looked at after each epoch
     started: float = field(default_factory=time.monotonic)
     spoken: float = field(default_factory=time.monotonic)
     before: dict[str, float] = field(default_factory=lambda: {"run": 0.0, "steps": 0.0})
@@ -112,7 +114,7 @@ class Journal:
         state.history.append(row)
         state.sums = Sums.zero(state.sums.totals.device)
         self.write(state.history)
-        checked = f"  validation loss {row['valid_loss']:.3f} top-1 {row['valid_top1']:.2%}" if valid else ""
+        checked = f"  {self.watched} loss {row['valid_loss']:.3f} top-1 {row['valid_top1']:.2%}" if valid else ""
         tell(
             self.folder,
             f"epoch {row['epoch']}/{self.epochs}  loss {loss:.3f} top-1 {top1:.1%}{checked}  {row['seconds']:.0f} s",
