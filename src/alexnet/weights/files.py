@@ -170,7 +170,7 @@ def rows(path: Path, name: str) -> Iterator[Tensor]:
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
-    """The file that MODEL names: itself, the one in a run folder (the best weights) or in a folder from Hugging Face, or
+    """The file that MODEL names: itself, the best weights of a run folder, the one in a folder from Hugging Face, or
     what was fetched by a catalog name; what exists goes before a name. Raises UsageError."""
     path = Path(model)
     if path.is_dir():
