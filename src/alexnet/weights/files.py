@@ -153,6 +153,21 @@ def tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
 
 
+def compare(path: Path, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+    """Raise WeightsError with a table of what is missing, unexpected or of another shape or type than `what` wants."""
+    wanted, found = ({n: _form(tensor) for n, tensor in some.items()} for some in (expected, tensors))
+    lines = [f"missing {name} {wanted[name]}" for name in wanted.keys() - found.keys()]
+    lines += [f"unexpected {name} {found[name]}" for name in found.keys() - wanted.keys()]
+    lines += [f"{n} is {found[n]}, not {wanted[n]}" for n in wanted.keys() & found.keys() if found[n] != wanted[n]]
+    if lines:
+        raise WeightsError(f"{path}: its tensors do not fit {what}: {'; '.join(sorted(lines))}")
+
+
+def _form(tensor: Tensor) -> str:
+    """Shape and type, in words."""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
 def rows(path: Path, name: str) -> Iterator[Tensor]:
     """The rows of a tensor in consecutive blocks. The file is mapped anew now and then, so that it does not gather in
     memory."""

@@ -48,15 +48,14 @@ def load(path: Path, description: Description, device: str = "cpu", precision: P
 def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
     """The network in use with its weights from the file, and the mean picture, everything about them checked."""
     tensors = files.tensors(path)
-    expected: dict[str, str] = {}
+    expected: dict[str, Tensor] = {}
     if description.input.mean_picture:
-        expected[files.MEAN_PICTURE] = _form(torch.empty(description.input.size, description.input.size, 3))
+        expected[files.MEAN_PICTURE] = torch.empty(description.input.size, description.input.size, 3, device="meta")
     try:
         network = skeleton(description.variant, description.input.size)
     except (UsageError, RuntimeError) as error:  # torch's own for sizes beyond all measure
         raise WeightsError(f"{path}: {error}") from None
-    expected |= {name: _form(tensor) for name, tensor in network.state_dict().items()}
-    _compare(path, expected, tensors)
+    files.compare(path, expected | network.state_dict(), tensors, "its description")
     for name in tensors:
         # In numpy, on one thread: torch's two wait for each other at every block, for a second where others compute.
         blocks = map(Tensor.numpy, files.rows(path, name))
@@ -66,20 +65,3 @@ def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tenso
     network.load_state_dict(tensors, assign=True)
     network.eval().requires_grad_(False)
     return network.to(memory_format=torch.channels_last), mean_picture  # type: ignore[call-overload]
-
-
-def _form(tensor: Tensor) -> str:
-    """Shape and type, in words."""
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _compare(path: Path, expected: dict[str, str], tensors: dict[str, Tensor]) -> None:
-    """Raise WeightsError with a table of what is missing, unexpected or of another shape or type."""
-    found = {name: _form(tensor) for name, tensor in tensors.items()}
-    lines = [f"missing {name} {expected[name]}" for name in expected.keys() - found.keys()]
-    lines += [f"unexpected {name} {found[name]}" for name in found.keys() - expected.keys()]
-    lines += [
-        f"{n} is {found[n]}, not {expected[n]}" for n in expected.keys() & found.keys() if found[n] != expected[n]
-    ]
-    if lines:
-        raise WeightsError(f"{path}: its tensors do not fit its description: {'; '.join(sorted(lines))}")
