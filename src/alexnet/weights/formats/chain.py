@@ -30,7 +30,7 @@ STEMS: dict[type[a.Layer], str] = {
 
 @dataclass(frozen=True)
 class Link:
-    """A layer as a file has it: its name there, what it is, and its values by our names, shaped as torch has them."""
+    """A layer as a file has it: its name there (or none), what it is, its values by our names, shaped as torch's."""
 
     name: str
     layer: a.Layer
@@ -135,12 +135,10 @@ def _built(net: Net) -> a.Variant:
     """A variant of the file's own layers."""
     if not net.links or len(net.links) > MOST_LAYERS:
         raise WeightsError(f"{net.path}: a network of {len(net.links)} layers; 1 to {MOST_LAYERS} are read")
-    last = net.links[-1]
-    classes = last.layer.units if isinstance(last.layer, a.Linear) else 0
+    last = net.links[-1].layer
+    classes = last.units if isinstance(last, a.Linear) else 0
     if classes < 2:
-        raise WeightsError(
-            f"{net.path}: does not end in a fully connected layer of 2 classes or more: {last.name!r:.60}"
-        )
+        raise WeightsError(f"{net.path}: ends in {last}, not in a fully connected layer of 2 classes or more")
     slug = re.sub(r"[^a-z0-9]+", "-", net.name.lower()).strip("-")[:40]
     variant = a.Variant(
         name=slug if slug and slug not in VARIANTS else f"{net.format.lower()}-{slug or 'network'}",

@@ -50,6 +50,10 @@ class Message:
     def __contains__(self, number: int) -> bool:
         return number in self._fields
 
+    def numbers(self) -> set[int]:
+        """Of the fields that there are."""
+        return set(self._fields)
+
     def integers(self, number: int) -> list[int]:
         """Every value of an integer field, packed or not, as int64."""
         values: list[int] = []
