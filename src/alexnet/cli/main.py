@@ -17,7 +17,8 @@ from alexnet.cli.door import cli
 from alexnet.errors import AlexNetError, StorageError
 from alexnet.progress import say
 
-for part in ("networks", "pictures", "models", "weights", "machine"):  # the order of the commands in the help
+# In the order of the commands in the help.
+for part in ("networks", "pictures", "models", "weights", "experiments", "machine"):
     import_module(f"alexnet.cli.{part}")
 
 

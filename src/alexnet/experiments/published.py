@@ -35,6 +35,11 @@ class Result:
     variant: str = ""
     minutes: float | None = None
 
+    @property
+    def percent(self) -> float | None:
+        """Top-1 in per cent, as it is printed."""
+        return None if self.top1 is None else round(100 * self.top1, 4)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -117,6 +122,12 @@ DIFFERENCES = (
     Difference("any one of the middle layers: about", f"{PAPER}, section 7", 0.02),
     Difference("response normalisation, CIFAR-10", f"{PAPER}, section 3.3", 0.02, None, "cifar-11pct", "cifar-13pct"),
 )
+
+
+def points(feature: str) -> float:
+    """Points of top-1 that a feature is said to gain."""
+    return round(100 * next(row.top1 for row in DIFFERENCES if row.feature.partition(":")[0] == feature), 4)
+
 
 FIGURE_1 = (0.25, 6)
 """Training error on CIFAR-10, in 0..1, that ReLU reaches so many times sooner than tanh."""

@@ -98,11 +98,11 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], title: str, pat
         )
         axis.set_yticks(range(count), [shorten(c) for c in classes])
     if count <= 20:
-        _write_counts(axis, matrix, share)
+        write_counts(axis, matrix, share)
     write(figure, path)
 
 
-def _write_counts(axis: Axes, matrix: NDArray[np.int64], share: NDArray[np.floating[Any]]) -> None:
+def write_counts(axis: Axes, matrix: NDArray[np.int64], share: NDArray[np.floating[Any]]) -> None:
     for true in range(len(matrix)):
         for predicted in range(len(matrix)):
             colour = "white" if share[true, predicted] > 0.55 else "black"
