@@ -120,7 +120,8 @@ def _run(arm: Arm, seed: int, data: str, out: Path, ten_views: bool) -> None:
                 train(data, recipe=arm.recipe, variant=arm.variant, seed=seed, out=folder)
         except DivergedError as error:
             say(f"{run.name}: {error}")
-            write_text(folder / DIVERGED, f"{error}\n")
+            reason = str(error).removeprefix(f"{folder}: ")  # results name no place on somebody's disk
+            write_text(folder / DIVERGED, f"{reason}\n")
             return
     if ten_views and not run.failure and not (folder / TEN_VIEWS).is_file():
         write_json(folder / TEN_VIEWS, evaluate(folder, data, views=10).scores)
