@@ -58,8 +58,8 @@ FIGURE_1 = Recipe(
 
 # "The learning rates for each network were chosen independently to make training as fast as possible" (figure 1).
 RATES = {
-    "relu": (0.001, 0.002, 0.004),
-    "tanh": (0.001, 0.002, 0.004),
+    "relu": (0.0005, 0.001, 0.002, 0.004),
+    "tanh": (0.002, 0.004, 0.008),
     "sigmoid": (0.004,),
     "sigmoid-wide": (0.001, 0.004),
 }
