@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from alexnet.errors import WeightsError
 from alexnet.network.model import skeleton
 from alexnet.network.variants import variant
 from alexnet.weights.formats import caffe
-from alexnet.weights.formats.foreign import Hints
+from alexnet.weights.formats.caffe_input import imagenet_rule, with_mean
 
 # ------------------------------------------------------------------------------------------------- written in each form
 
@@ -115,18 +116,18 @@ def test_every_generation_of_messages(tmp_path, pictures, logits, order, write, 
     steps, crops = alexnet(order=order), pictures(67)
     path = written(tmp_path / "m.caffemodel", steps, write, SIDE, form=form)
     assert caffe.recognises(path, path.read_bytes()[:4096])
-    foreign = caffe.read(path, Hints())
+    foreign = caffe.read(path)
     np.testing.assert_allclose(logits(foreign, crops), computed(steps, crops), rtol=1e-4, atol=1e-4)
     assert [name for name, _ in foreign.variant.layers] == [step.name for step in steps]
     assert (foreign.variant.classes, foreign.variant.size, foreign.input.size) == (5, 67, 67)
     assert foreign.input.order == "BGR" and foreign.input.mean == MEAN and foreign.input.resize == "squash"
-    assert foreign.guessed == ("resize", "mean") and foreign.classes is None
+    assert foreign.guessed == ("resize rule", "mean and scale") and foreign.classes is None
 
 
 def test_pooling_rounds_up(tmp_path, pictures, logits):
     """At 67 every pooling divides; at 80 the first does not."""
     steps, crops = alexnet(side=80), pictures(80)
-    foreign = caffe.read(written(tmp_path / "m", steps, before=number(4, 1, 3, 80, 80)), Hints())
+    foreign = caffe.read(written(tmp_path / "m", steps, before=number(4, 1, 3, 80, 80)))
     np.testing.assert_allclose(logits(foreign, crops), computed(steps, crops), rtol=1e-4, atol=1e-4)
 
 
@@ -138,9 +139,9 @@ def test_the_published_networks_whole(tmp_path, pictures, logits, write, name):
     )
     path = written(tmp_path / "m.caffemodel", steps, write)
     start = time.perf_counter()
-    foreign = caffe.read(path, Hints())
+    foreign = caffe.read(path)
     assert time.perf_counter() - start < 4  # promised are two, alone on a machine
-    assert foreign.variant == variant(name) and foreign.guessed == ("resize", "picture size", "mean")
+    assert foreign.variant == variant(name) and foreign.guessed == ("resize rule", "picture size", "mean and scale")
     crops = pictures(227)
     np.testing.assert_allclose(logits(foreign, crops), computed(steps, crops), rtol=1e-4, atol=1e-4)
 
@@ -148,14 +149,14 @@ def test_the_published_networks_whole(tmp_path, pictures, logits, write, name):
 @pytest.mark.parametrize(("order", "name"), [("norm pool", "bvlc-alexnet"), ("pool norm", "caffenet")])
 def test_fine_tuned_networks_are_ours_with_other_classes(tmp_path, order, name):
     steps = alexnet(7, 3, (96, 256, 384, 384, 256), (4096, 4096), 67, order, last="fc8_flickr")
-    foreign = caffe.read(written(tmp_path / "m", steps, before=data_layer(67), after=loss_layer("fc8_flickr")), Hints())
+    foreign = caffe.read(written(tmp_path / "m", steps, before=data_layer(67), after=loss_layer("fc8_flickr")))
     assert foreign.variant == variant(name, 7) and "fc8.weight" in foreign.tensors
-    assert foreign.input.mean == (0.0, 0.0, 0.0) and foreign.guessed == ("resize",)
+    assert foreign.input.mean == (0.0, 0.0, 0.0) and foreign.guessed == ("resize rule",)
 
 
 def test_names_that_we_cannot_use_are_given_anew(tmp_path):
     steps = alexnet(last="fc8/flickr")
-    foreign = caffe.read(written(tmp_path / "m", steps, before=SIDE), Hints())
+    foreign = caffe.read(written(tmp_path / "m", steps, before=SIDE))
     expected = [step.name for step in alexnet()]
     assert [name for name, _ in foreign.variant.layers] == expected and foreign.variant.name == "alexnet"
 
@@ -163,8 +164,8 @@ def test_names_that_we_cannot_use_are_given_anew(tmp_path):
 def test_what_the_data_layer_says_of_the_pictures(tmp_path, pictures, logits):
     steps, crops = alexnet(), pictures(67)
     before = data_layer(67, real(5, 100, 110, 120), real(1, 0.0078125))
-    foreign = caffe.read(written(tmp_path / "m", steps, before=before), Hints(resize="crop"))
-    assert foreign.guessed == () and foreign.input.resize == "crop" and foreign.input.scale == (0.0078125,) * 3
+    foreign = caffe.read(written(tmp_path / "m", steps, before=before))
+    assert foreign.guessed == ("resize rule",) and foreign.input.scale == (0.0078125,) * 3
     expected = computed(steps, crops, (100, 110, 120), 0.0078125)
     np.testing.assert_allclose(logits(foreign, crops), expected, rtol=1e-4, atol=1e-4)
 
@@ -179,12 +180,14 @@ def test_a_mean_file(tmp_path, pictures, logits, form):
     else:
         path = tmp_path / "mean.npy"
         np.save(path, mean.mean((1, 2)) if form == "three means" else mean.astype("d"))
-    foreign = caffe.read(written(tmp_path / "m", steps, before=SIDE), Hints(mean=str(path)))
+    foreign = caffe.read(written(tmp_path / "m", steps, before=SIDE))
+    rule, picture = with_mean(foreign.input, path)
+    foreign = replace(foreign, input=rule, tensors=foreign.tensors | picture)
     start = (100 - 67) // 2
     centre = mean[:, start : start + 67, start : start + 67].transpose(1, 2, 0)
     expected = computed(steps, crops, mean.mean((1, 2)) if form == "three means" else centre)
     np.testing.assert_allclose(logits(foreign, crops), expected, rtol=1e-4, atol=1e-4)
-    assert foreign.guessed == ("resize",) and foreign.input.mean_picture == (form != "three means")
+    assert foreign.input.mean_picture == (form != "three means")
     assert foreign.input.stored == (256 if form == "three means" else 100)
 
 
@@ -194,7 +197,7 @@ def test_splits_and_grey_pictures(tmp_path, logits):
     steps[2].bottom = "other"
     body = b"".join(map(current, steps[:2])) + split + b"".join(map(current, steps[2:]))
     (tmp_path / "m").write_bytes(number(4, 1, 1, 67, 67) + body)
-    foreign = caffe.read(tmp_path / "m", Hints())
+    foreign = caffe.read(tmp_path / "m")
     assert foreign.variant.channels == 1 and foreign.input.order == "grey" and len(foreign.input.mean) == 1
     assert np.isfinite(logits(foreign, np.zeros((1, 67, 67, 3), np.uint8))).all()
 
@@ -294,7 +297,7 @@ def test_hostile_files_are_refused_at_once(tmp_path, name):
     (tmp_path / "m.caffemodel").write_bytes(data)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     with pytest.raises(WeightsError, match=reason) as refusal:
-        caffe.read(tmp_path / "m.caffemodel", Hints())
+        caffe.read(tmp_path / "m.caffemodel")
     assert time.perf_counter() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
     assert "\n" not in str(refusal.value) and str(tmp_path / "m.caffemodel") in str(refusal.value)
@@ -318,21 +321,20 @@ def test_hostile_files_are_refused_at_once(tmp_path, name):
 )
 def test_hostile_means_are_refused(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
-    path = written(tmp_path / "m", alexnet(), before=SIDE)
     with pytest.raises(WeightsError, match=name):
-        caffe.read(path, Hints(mean=str(tmp_path / name)))
+        with_mean(imagenet_rule(67, 3), tmp_path / name)
 
 
 def test_an_npy_of_objects_is_not_unpickled(tmp_path):
     np.save(tmp_path / "mean.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(WeightsError, match=r"mean\.npy"):
-        caffe.read(written(tmp_path / "m", alexnet(), before=SIDE), Hints(mean=str(tmp_path / "mean.npy")))
+        with_mean(imagenet_rule(67, 3), tmp_path / "mean.npy")
 
 
 def test_another_variant_than_the_one_asked_for(tmp_path):
     path = written(tmp_path / "m", alexnet(), before=SIDE)
     with pytest.raises(WeightsError, match="its layers are not those of caffenet"):
-        caffe.read(path, Hints(variant=variant("caffenet", 5)))
+        caffe.read(path, variant("caffenet", 5))
 
 
 @pytest.mark.parametrize(
@@ -356,7 +358,7 @@ def test_mutated_files_are_read_or_refused(tmp_path_factory, changes, at_heads):
     path = tmp_path_factory.getbasetemp() / "mutated"
     path.write_bytes(data)
     try:
-        foreign = caffe.read(path, Hints())
+        foreign = caffe.read(path)
     except WeightsError as error:
         assert "\n" not in str(error)
         return

@@ -22,7 +22,8 @@ from alexnet.network.model import build
 from alexnet.network.variants import variant
 from alexnet.weights import catalog, convert, files, imagenet, labels
 from alexnet.weights.catalog import Entry
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.convert import Hints
+from alexnet.weights.formats.foreign import Foreign
 
 PHOTO = load_sample_images().images[0]
 RULE = Input(size=32, stored=36, order="BGR", mean=(104.0, 117.0, 123.0), scale=(1.0,) * 3)
@@ -37,7 +38,7 @@ def made_up(monkeypatch):
     """Two formats: files that begin with "none" are of no kind we know, others hold the given network."""
     holds = {"foreign": None}
 
-    def read(path, hints):
+    def read(path, wanted=None):
         return holds["foreign"]
 
     other = SimpleNamespace(recognises=lambda path, head: head.startswith(b"other"), read=None)
@@ -88,12 +89,12 @@ def test_names_of_classes(made_up, file, out, tmp_path):
     report = convert.convert(file, out)
     assert report["classes"] == list(imagenet.names()) and report["guessed"] == ["class names"]
     made_up(2, classes=("cat", "dog"), guessed=("class names", "resize rule", "mean and scale"))
-    report = convert.convert(file, out, hints=Hints(resize="squash"))
+    report = convert.convert(file, out, Hints(resize="squash"))
     assert report["classes"] == ["cat", "dog"] and report["guessed"] == ["mean and scale"]
     assert report["input"]["resize"] == "squash"
-    assert convert.convert(file, out, ["hen", "fox"])["classes"] == ["hen", "fox"]
+    assert convert.convert(file, out, Hints(["hen", "fox"]))["classes"] == ["hen", "fox"]
     with pytest.raises(UsageError, match=r"3 class names for 2 outputs; .*--labels"):
-        convert.convert(file, out, ["hen", "fox", "owl"])
+        convert.convert(file, out, Hints(["hen", "fox", "owl"]))
 
 
 def broken(change):
@@ -137,7 +138,7 @@ def test_our_own_file_is_checked_and_renamed_classes_kept(made_up, file, out, tm
     again = tmp_path / "again.safetensors"
     report = convert.convert(out, again)
     assert again.read_bytes() == out.read_bytes() and report["classes"] == ["cat", "dog"]
-    assert convert.convert(out, again, ["hen", "fox"], Hints(resize="pad"))["input"]["resize"] == "pad"
+    assert convert.convert(out, again, Hints(["hen", "fox"], resize="pad"))["input"]["resize"] == "pad"
     assert files.describe(again).classes == ("hen", "fox")
     out.write_bytes(out.read_bytes()[:-10])
     with pytest.raises(WeightsError, match="not a whole safetensors file"):

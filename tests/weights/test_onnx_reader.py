@@ -20,7 +20,6 @@ from alexnet.errors import UsageError, WeightsError
 from alexnet.network.model import skeleton
 from alexnet.network.variants import variant
 from alexnet.weights.formats import onnx as reader
-from alexnet.weights.formats.foreign import Hints
 
 FULL = {"maps": (96, 256, 384, 384, 256), "units": (4096, 4096)}
 
@@ -111,17 +110,17 @@ def test_the_zoos_layout(tmp_path, pictures, logits, side, pads, how, batch, fla
     model = zoo(steps, side, pads, how, batch, flat)
     path = saved(tmp_path / "m.onnx", model)
     assert reader.recognises(path, path.read_bytes()[:4096])
-    foreign = reader.read(path, Hints())
+    foreign = reader.read(path)
     np.testing.assert_allclose(logits(foreign, crops), computed(model, crops, output="fc8_1"), rtol=1e-4, atol=1e-4)
     assert (foreign.variant.classes, foreign.input.size, foreign.input.order) == (5, side, "BGR")
     assert [name for name, _ in foreign.variant.layers] == [step.name for step in steps]
-    assert foreign.guessed == ("resize", "mean")
+    assert foreign.guessed == ("resize rule", "mean and scale")
 
 
 @pytest.mark.parametrize(("order", "name"), [("norm pool", "bvlc-alexnet"), ("pool norm", "caffenet")])
 def test_names_by_what_is_computed(tmp_path, order, name):
     steps = alexnet(5, 3, FULL["maps"], FULL["units"], 67, order)
-    foreign = reader.read(saved(tmp_path / "m", zoo(steps, 67)), Hints())
+    foreign = reader.read(saved(tmp_path / "m", zoo(steps, 67)))
     assert foreign.variant == variant(name, 5)
 
 
@@ -131,7 +130,7 @@ def test_the_zoos_network_whole(tmp_path, pictures, logits):
     model = zoo(steps, 224)
     path = saved(tmp_path / "m", model)
     start = time.perf_counter()
-    foreign = reader.read(path, Hints())
+    foreign = reader.read(path)
     assert time.perf_counter() - start < 4  # promised are two, alone on a machine
     np.testing.assert_allclose(logits(foreign, crops), computed(model, crops, output="fc8_1"), rtol=1e-4, atol=1e-4)
     assert foreign.variant == variant("bvlc-alexnet")  # for 227 in Caffe
@@ -187,7 +186,7 @@ def test_what_torch_exports(tmp_path, pictures, logits, dynamo, view, adaptive, 
     torch.manual_seed(0)
     module = Torchvision((8, 12, 8, 8, 12), 16, view=view, adaptive=adaptive, channels=channels)
     path = exported(tmp_path / "m.onnx", module, 67, channels, dynamo)
-    foreign, crops = reader.read(path, Hints()), pictures(67)
+    foreign, crops = reader.read(path), pictures(67)
     assert foreign.input.resize == "crop" and foreign.variant.channels == channels
     x = (crops if channels == 3 else crops @ np.array([[0.299], [0.587], [0.114]])).astype(np.float32)
     expected = computed(onnx.load(path), x, foreign.input.mean, foreign.input.scale, flip=False)
@@ -203,8 +202,8 @@ def test_what_torch_exports(tmp_path, pictures, logits, dynamo, view, adaptive, 
 def test_torchvisions_own_at_its_size(tmp_path, dynamo):
     """Its adaptive pooling has nothing to do at 224, and its dropout nothing in use."""
     module = Torchvision((64, 192, 384, 256, 256), 4096)
-    foreign = reader.read(exported(tmp_path / "m.onnx", module, 224, dynamo=dynamo), Hints(resize="squash"))
-    assert foreign.variant == variant("torchvision", 4) and foreign.guessed == ("mean",)
+    foreign = reader.read(exported(tmp_path / "m.onnx", module, 224, dynamo=dynamo))
+    assert foreign.variant == variant("torchvision", 4) and foreign.guessed == ("resize rule", "mean and scale")
     assert foreign.input.resize == "squash" and foreign.input.order == "RGB"
     np.testing.assert_array_equal(foreign.tensors["fc7.weight"], module.classifier[4].weight.detach())
 
@@ -239,7 +238,7 @@ def test_a_product_and_a_sum_are_a_layer(tmp_path, pictures, logits):
     ]
     model = finished(nodes, [tensor(name, array) for name, array in values.items()], 50, "out")
     model.opset_import[0].version = 13
-    foreign, crops = reader.read(saved(tmp_path / "m", model), Hints()), pictures(50)
+    foreign, crops = reader.read(saved(tmp_path / "m", model)), pictures(50)
     same = finished(nodes, [tensor(name, array.astype("f")) for name, array in values.items()], 50, "out")
     same.opset_import[0].version = 13
     expected = computed(same, crops, foreign.input.mean, foreign.input.scale, flip=False)
@@ -259,7 +258,7 @@ def test_metadata_of_a_file_that_needs_nothing_else(tmp_path):
     assert reader.inspect(path) == {"alexnet": '{"name": "Krähe"}', "other": ""}
     assert time.perf_counter() - start < 0.5  # it takes a few milliseconds
     with pytest.raises(UsageError, match="can be used as it is"):
-        reader.read(path, Hints())
+        reader.read(path)
 
 
 # ------------------------------------------------------------------------------------------------------------ refused
@@ -400,7 +399,7 @@ def test_hostile_files_are_refused_at_once(tmp_path, name):
     data, reason = HOSTILE[name]
     path, start = saved(tmp_path / "m.onnx", data), time.perf_counter()
     with pytest.raises(WeightsError, match=reason) as refusal:
-        reader.read(path, Hints())
+        reader.read(path)
     assert time.perf_counter() - start < 2
     assert "\n" not in str(refusal.value) and str(path) in str(refusal.value) and "root:" not in str(refusal.value)
 
@@ -421,7 +420,7 @@ def test_mutated_files_are_read_or_refused(tmp_path_factory, changes, at_nodes):
         data[place % (2500 if at_nodes else len(data))] = value
     path = saved(tmp_path_factory.getbasetemp() / "mutated.onnx", bytes(data))
     try:
-        foreign = reader.read(path, Hints())
+        foreign = reader.read(path)
     except WeightsError as error:
         assert "\n" not in str(error)
         return

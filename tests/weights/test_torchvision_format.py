@@ -34,7 +34,6 @@ from alexnet.pictures.decode import fit
 from alexnet.pictures.views import centre
 from alexnet.weights.files import Description
 from alexnet.weights.formats import torchvision
-from alexnet.weights.formats.foreign import Hints
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize")
 PHOTOS = [Image.fromarray(photo) for photo in load_sample_images().images]
@@ -113,10 +112,10 @@ def our_logits(foreign, photo):
         return network.eval()(Pixels(foreign.input)(torch.from_numpy(np.array(pictures))))
 
 
-def read(path, **hints):
+def read(path, wanted=None):
     with path.open("rb") as file:
         assert torchvision.recognises(path, file.read(4096))
-    return torchvision.read(path, Hints(**hints))
+    return torchvision.read(path, wanted)
 
 
 WRAPPED = {
@@ -169,9 +168,9 @@ def test_the_whole_network(tmp_path):
 
 def test_safetensors_without_a_description(tmp_path, theirs):
     save_file(theirs.state_dict(), tmp_path / "alexnet.safetensors")
-    found = read(tmp_path / "alexnet.safetensors", resize="squash")
-    assert found.input == replace(read_rule(), resize="squash")
-    assert "resize rule" not in found.guessed and "mean and scale" in found.guessed
+    found = read(tmp_path / "alexnet.safetensors")
+    assert found.input == read_rule()
+    assert {"resize rule", "mean and scale"} <= {*found.guessed}
     assert torch.equal(found.tensors["fc7.weight"], theirs.classifier[4].weight)
 
 
@@ -230,9 +229,9 @@ def test_networks_of_one_shape_need_a_name(tmp_path):
     torch.save(build(value).state_dict(), tmp_path / "net.pth")
     with pytest.raises(UsageError, match=r"--variant.*krizhevsky-2012.*bvlc-alexnet.*caffenet"):
         read(tmp_path / "net.pth")
-    assert read(tmp_path / "net.pth", variant=variant("caffenet")).variant == value
+    assert read(tmp_path / "net.pth", variant("caffenet")).variant == value
     with pytest.raises(WeightsError, match=r"conv1.weight is \(96, 3, 11, 11\) float32, not \(64, 3, 11, 11\)"):
-        read(tmp_path / "net.pth", variant=variant("torchvision"))
+        read(tmp_path / "net.pth", variant("torchvision"))
 
 
 # -------------------------------------------------------------------------------------------------------- hostile files
@@ -414,10 +413,10 @@ HOSTILE = {
 def test_hostile_files_are_refused(tmp_path, marker, name):
     path = tmp_path / "hostile.pth"
     HOSTILE[name](path, marker)
-    memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(WeightsError) as refused:
         read(path)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 2**18  # KiB
     assert refused.value.exit_code == 4 and "\n" not in str(refused.value)
     assert str(refused.value).startswith(str(path)) and len(str(refused.value)) < 4000

@@ -10,7 +10,7 @@ import click
 from alexnet.cli.door import Commands, cli, columns, emit, new_file, percent
 from alexnet.progress import say
 
-CHANGE = {"resize": "--resize", "class names": "--labels", "mean": "--mean", "variant": "--variant"}
+CHANGE = {"resize rule": "--resize", "class names": "--labels", "mean and scale": "--mean"}
 with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 with_force = click.option("--force", is_flag=True, help="Overwrite the file.")
 
@@ -81,22 +81,16 @@ def weights_convert(
     """Make a model file of weights in another library's FILE: torch, Keras, ONNX, Caffe, told by content."""
     from alexnet.training.config import variant_of
     from alexnet.weights import labels as names
-    from alexnet.weights.convert import convert
-    from alexnet.weights.formats.foreign import Hints
+    from alexnet.weights.convert import Hints, convert
 
     new_file(out, force, (".safetensors",))
-    hints = Hints(variant_of(variant) if variant else None, resize, str(mean) if mean else None)
-    _emit(convert(file, out, names.read(labels) if labels else None, hints), as_json)
+    classes = names.read(labels) if labels else None
+    _emit(convert(file, out, Hints(classes, variant_of(variant) if variant else None, resize, mean)), as_json)
 
 
 def _emit(document: dict[str, Any], as_json: bool) -> None:
     if document["guessed"]:
-        found = [f"{what} ({_option(what)})" if _option(what) else what for what in document["guessed"]]
+        found = [f"{what} ({CHANGE[what]})" if what in CHANGE else what for what in document["guessed"]]
         say(f"not in the file, taken as usual for such networks: {', '.join(found)}")
     text = f"{document['variant']}, {len(document['classes']):,} classes, from {document['format']}"
     emit(document, as_json, f"{text}\n{document['path']}")
-
-
-def _option(what: str) -> str | None:
-    """The option that says what was guessed."""
-    return next((option for word, option in CHANGE.items() if word in what), None)

@@ -67,23 +67,6 @@ ENTRIES = (
         "digest and the size agree in several public repositories that downloaded it",
     ),
     Entry(
-        name="torchvision-4df8aa71",
-        title="torchvision's alexnet, the older file",
-        address="https://download.pytorch.org/models/alexnet-owt-4df8aa71.pth",
-        size=None,
-        digests=("sha256:4df8aa717fd11ab2d34e9483c5984ef7cdbefd732366a836076020db08909c9a",),
-        format="torchvision",
-        variant="torchvision",
-        input=TORCHVISION_INPUT,
-        resize="crop",
-        top1=None,
-        top5=None,
-        measured="",
-        license=TORCHVISION_LICENSE,
-        source="earlier torchvision, models/alexnet.py, whose file name holds the beginning of the digest; "
-        "the whole digest is from one public build recipe that downloads it",
-    ),
-    Entry(
         name="bvlc-alexnet",
         title="Caffe's AlexNet, iteration 360,000",
         # No https is published for this server; the digests are whole, so that nothing else can come in its place.

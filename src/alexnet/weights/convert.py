@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from alexnet.errors import UsageError, WeightsError
-from alexnet.network.architecture import Input
+from alexnet.network.architecture import Input, Variant
 from alexnet.network.variants import variant
 from alexnet.storage import alone, link, whole
 from alexnet.weights import catalog, download, files, labels
 from alexnet.weights.files import Description
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.formats.caffe_input import with_mean
+from alexnet.weights.formats.foreign import CLASS_NAMES, MEAN_AND_SCALE, RESIZE_RULE, Foreign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +28,19 @@ FORMATS = tuple(f"alexnet.weights.formats.{name}" for name in ("torchvision", "k
 OURS = "alexnet"  # the format of our own files
 KINDS = "torch weights in torchvision's layout, Keras weights, ONNX, a .caffemodel or a model file of ours"
 HEAD = 4096  # bytes by which a format is told
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a user adds to what a file says; None leaves it to the file."""
+
+    classes: Sequence[str] | None = None
+    variant: Variant | None = None
+    resize: Literal["crop", "squash", "pad"] | None = None
+    mean: Path | None = None  # a mean file: .binaryproto or .npy
+
+
 NO_HINTS = Hints()
-CLASS_NAMES, RESIZE = "class names", "resize"
 
 
 class Format(Protocol):
@@ -37,21 +50,20 @@ class Format(Protocol):
         """Whether the file is of this format, by what it holds."""
         ...
 
-    def read(self, path: Path, hints: Hints) -> Foreign:
-        """The network in the file. Raises WeightsError."""
+    def read(self, path: Path, wanted: Variant | None = None) -> Foreign:
+        """The network in the file, or as `wanted` where it may be several. Raises WeightsError or UsageError."""
         ...
 
 
-def convert(file: Path, out: Path, classes: Sequence[str] | None = None, hints: Hints = NO_HINTS) -> dict[str, Any]:
+def convert(file: Path, out: Path, hints: Hints = NO_HINTS) -> dict[str, Any]:
     """Write the weights in `file`, of whatever format, as a model file: whole and proven to predict, or not at all.
 
-    `classes` names the outputs, `hints` says what else a file may not know. Returns {path, format, variant, classes,
-    input, guessed}; `guessed` is what neither the file nor the caller said. Raises UsageError where file, names and
-    hints do not go together, WeightsError for a file that is refused, StorageError.
+    Returns {path, format, variant, classes, input, guessed}; `guessed` is what neither the file nor the hints said.
+    Raises UsageError where file and hints do not go together, WeightsError for a file that is refused, StorageError.
     """
     if not file.is_file():
         raise UsageError(f"{file}: no such file; expected {KINDS}")
-    description, tensors = _own(file, classes, hints) if _is_own(file) else _foreign(file, classes, hints)
+    description, tensors = (_own if _is_own(file) else _foreign)(file, hints)
     with whole(out) as partial:
         files.save(partial, tensors, description)
         _prove(file, partial)
@@ -65,7 +77,7 @@ def fetch(name: str, out: Path | None = None) -> dict[str, Any]:
     with alone(kept):
         if not kept.is_file():
             came = download.fetch(entry.address, kept.with_name(entry.file), entry.size, entry.digests)
-            convert(came, kept, hints=Hints(variant(entry.variant), entry.resize))
+            convert(came, kept, Hints(variant=variant(entry.variant), resize=entry.resize))
             came.unlink()
     if out:
         link(kept, out)
@@ -100,31 +112,42 @@ def _is_own(file: Path) -> bool:
     return _head(file)[8:].startswith(f'{{"__metadata__":{{"{files.KEY}":'.encode())
 
 
-def _own(file: Path, classes: Sequence[str] | None, hints: Hints) -> tuple[Description, dict[str, Tensor]]:
+def _own(file: Path, hints: Hints) -> tuple[Description, dict[str, Tensor]]:
     from alexnet.weights import torch_engine
 
     found = files.describe(file)
     network, mean_picture = torch_engine.assemble(file, found)
     pictures = {} if mean_picture is None else {files.MEAN_PICTURE: mean_picture}
-    names = _fitting(classes or found.classes, len(found.classes))
-    return dataclasses.replace(found, classes=names, input=_hinted(found, hints)), network.state_dict() | pictures
+    names = _fitting(hints.classes or found.classes, len(found.classes))
+    rule, other = _input(file, found.input, hints)
+    return dataclasses.replace(found, classes=names, input=rule), network.state_dict() | pictures | other
 
 
-def _foreign(file: Path, classes: Sequence[str] | None, hints: Hints) -> tuple[Description, dict[str, Tensor]]:
-    found = recognise(file).read(file, hints)
+def _foreign(file: Path, hints: Hints) -> tuple[Description, dict[str, Tensor]]:
+    found = recognise(file).read(file, hints.variant)
     count = found.variant.classes
-    names = classes or found.classes or labels.default(count)
-    guessed = [what for what in found.guessed if CLASS_NAMES not in what and not (hints.resize and RESIZE in what)]
-    if not (classes or found.classes):
-        guessed.append(CLASS_NAMES)
+    names = hints.classes or found.classes or labels.default(count)
+    rule, other = _input(file, found.input, hints)
+    said = {CLASS_NAMES: hints.classes or found.classes, RESIZE_RULE: hints.resize, MEAN_AND_SCALE: hints.mean}
+    guessed = [what for what in (*found.guessed, CLASS_NAMES) if not said.get(what)]
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     trained = {"format": found.format, "sha256": digest, "guessed": guessed}
-    return Description(found.variant, _fitting(names, count), _hinted(found, hints), trained), found.tensors
+    return Description(found.variant, _fitting(names, count), rule, trained), found.tensors | other
 
 
-def _hinted(found: Foreign | Description, hints: Hints) -> Input:
-    return dataclasses.replace(found.input, resize=hints.resize) if hints.resize else found.input
+def _input(file: Path, rule: Input, hints: Hints) -> tuple[Input, dict[str, Tensor]]:
+    """The input rule with what the user says, and the mean picture that the user gives. Raises WeightsError."""
+    tensors: dict[str, Tensor] = {}
+    if hints.resize:
+        rule = dataclasses.replace(rule, resize=hints.resize)
+    if hints.mean:
+        rule, tensors = with_mean(rule, hints.mean)
+    try:
+        files.input_from_json(dataclasses.asdict(rule))
+    except ValueError as error:
+        raise WeightsError(f"{file}: {error}") from None
+    return rule, tensors
 
 
 def _fitting(names: Sequence[str], count: int) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from alexnet.errors import WeightsError
 from alexnet.network import architecture as a
 from alexnet.weights.formats import caffe_layers, chain, protobuf
-from alexnet.weights.formats.caffe_input import hinted, input_rule
+from alexnet.weights.formats.caffe_input import input_rule
 from alexnet.weights.formats.caffe_layers import COPIES, ENDS, SOURCES, Layer, Settings
 from alexnet.weights.formats.chain import Link, Net
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.formats.foreign import Foreign
 from alexnet.weights.formats.protobuf import BYTES, VARINT, Message
 
 NET = {1: BYTES, 2: BYTES, 3: BYTES, 4: VARINT, 5: VARINT, 6: BYTES, 7: VARINT, 8: BYTES, 100: BYTES}
@@ -34,15 +34,15 @@ def recognises(path: Path, head: bytes) -> bool:
     return first.number != NAME or head[first.start : first.end].decode("utf-8", "replace").isprintable()
 
 
-def read(path: Path, hints: Hints) -> Foreign:
+def read(path: Path, wanted: a.Variant | None = None) -> Foreign:
     """The network in a `.caffemodel`. Raises WeightsError."""
     message = protobuf.opened(path)
     layers = list(caffe_layers.layers(message))
     links = list(_links(path, layers))
     rule, guessed = input_rule(path, message, layers, chain.channels(path, links))
     net = Net(path, "Caffe", message.text(NAME), links, rule.size)
-    variant, tensors = chain.assemble(net, hints.variant)
-    return hinted(path, Foreign(net.format, variant, tensors, rule, guessed=guessed), hints)
+    found, tensors = chain.assemble(net, wanted)
+    return Foreign(net.format, found, tensors, rule, guessed=guessed)
 
 
 def _links(path: Path, layers: list[Layer]) -> Iterator[Link]:

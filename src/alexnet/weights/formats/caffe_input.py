@@ -16,7 +16,7 @@ from alexnet.pictures import views
 from alexnet.weights import files
 from alexnet.weights.formats import protobuf
 from alexnet.weights.formats.caffe_layers import SOURCES, Layer, blob
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.formats.foreign import MEAN_AND_SCALE, PICTURE_SIZE, RESIZE_RULE
 from alexnet.weights.formats.protobuf import Message
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def input_rule(path: Path, message: Message, layers: Sequence[Layer], channels: 
     """What the file says of its pictures; the rest as with Caffe's networks of ImageNet, and what that rest is."""
     if channels not in (1, 3):
         raise WeightsError(f"{path}: takes pictures of {channels} channels; 1 and 3 are read")
-    guessed = ["resize"]
+    guessed = [RESIZE_RULE]
     sides = _sides(message, layers)
     if not sides:
-        guessed.append("picture size")
+        guessed.append(PICTURE_SIZE)
         sides = {SIZE}
     size = min(sides)
     if len(sides) > 1 or not 0 < size <= MOST_SIDE:
@@ -56,7 +56,7 @@ def input_rule(path: Path, message: Message, layers: Sequence[Layer], channels: 
             return dataclasses.replace(rule, mean=tuple(values * (channels // len(values)))), tuple(guessed)
         if not settings.given("mean_file"):
             return dataclasses.replace(rule, mean=(0.0,) * channels), tuple(guessed)
-    return rule, (*guessed, "mean")
+    return rule, (*guessed, MEAN_AND_SCALE)
 
 
 def _sides(message: Message, layers: Sequence[Layer]) -> set[int]:
@@ -73,25 +73,11 @@ def _sides(message: Message, layers: Sequence[Layer]) -> set[int]:
     return sides
 
 
-def hinted(path: Path, foreign: Foreign, hints: Hints) -> Foreign:
-    """What was read, with the resize rule and the mean that the user names. Raises WeightsError."""
-    rule, told = foreign.input, {name for name in ("resize", "mean") if getattr(hints, name)}
-    tensors = foreign.tensors
-    if hints.resize:
-        rule = dataclasses.replace(rule, resize=hints.resize)
-    if hints.mean:
-        rule, picture = _with_mean(rule, Path(hints.mean))
-        tensors = tensors | picture
-    try:
-        files.input_from_json(dataclasses.asdict(rule))
-    except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from None
-    guessed = tuple(name for name in foreign.guessed if name not in told)
-    return dataclasses.replace(foreign, tensors=tensors, input=rule, guessed=guessed)
+def with_mean(rule: Input, path: Path) -> tuple[Input, dict[str, Tensor]]:
+    """The rule with the mean from a `.binaryproto` or `.npy` file, and the mean picture, if it is one of colours.
 
-
-def _with_mean(rule: Input, path: Path) -> tuple[Input, dict[str, Tensor]]:
-    """The rule with the mean from a file, and the mean picture, if it is one of colours."""
+    Raises WeightsError.
+    """
     import torch
 
     mean = _mean(path)

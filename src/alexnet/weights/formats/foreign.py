@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from alexnet.network.architecture import Input, Variant
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+# What a file may not say, in words for the user.
+CLASS_NAMES, RESIZE_RULE, MEAN_AND_SCALE = "class names", "resize rule", "mean and scale"
+PICTURE_SIZE, CHANNEL_ORDER = "picture size", "channel order"
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Foreign:
 
     `tensors`: float32, dense, finite, named and shaped as `network.model.skeleton(variant, input.size)` wants them,
     and `files.MEAN_PICTURE` where `input.mean_picture`. `guessed`: what the file does not say and was therefore taken
-    from how such networks are used, in words for the user ("class names", "mean and scale", …).
+    from how such networks are used: some of the words above.
     """
 
     format: str
@@ -26,12 +31,3 @@ class Foreign:
     input: Input
     classes: tuple[str, ...] | None = None
     guessed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Hints:
-    """What a user adds to what a file says; None leaves it to the file."""
-
-    variant: Variant | None = None
-    resize: Literal["crop", "squash", "pad"] | None = None
-    mean: str | None = None  # a mean file: .binaryproto or .npy

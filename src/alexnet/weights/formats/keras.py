@@ -40,7 +40,7 @@ from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description
 from alexnet.weights.formats import hdf5, keras_layers, zips
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.formats.foreign import CHANNEL_ORDER, MEAN_AND_SCALE, PICTURE_SIZE, RESIZE_RULE, Foreign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,7 @@ VARIABLES = {  # of a layer, in Keras' order, with our names for them
 }
 KINDS: dict[type[Layer], str] = {Conv: "conv2d", Linear: "dense", BatchNorm: "batch_normalization"}
 KNOWN = ("le-keras", "single-column", "yenigun-batch-norm")  # recognised by shapes; the first stands for the second
-GUESSED = ("resize rule", "channel order", "mean and scale")
+GUESSED = (RESIZE_RULE, CHANNEL_ORDER, MEAN_AND_SCALE)
 
 KERAS = "3.0.0"  # the first version that reads what is written here
 
@@ -75,10 +75,10 @@ def recognises(path: Path, head: bytes) -> bool:
     return head.startswith(hdf5.MAGIC)
 
 
-def read(path: Path, hints: Hints) -> Foreign:
+def read(path: Path, wanted: Variant | None = None) -> Foreign:
     """The network in a file of Keras'.
 
-    Raises WeightsError for a file that is damaged, hostile or of another network, UsageError where `hints.variant`
+    Raises WeightsError for a file that is damaged, hostile or of another network, UsageError where `wanted`
     contradicts it, and without h5py.
     """
     hdf5.library()
@@ -89,7 +89,7 @@ def read(path: Path, hints: Hints) -> Foreign:
         if not zipped and "model_config" in root.attrs:
             text = hdf5.text(path, root, "model_config").encode()
         size = path.stat().st_size if content is None else len(content)
-        return _network(path, root, size, text, hints)
+        return _network(path, root, size, text, wanted)
 
 
 def _archive(path: Path) -> tuple[bytes, bytes]:
@@ -103,28 +103,27 @@ def _archive(path: Path) -> tuple[bytes, bytes]:
         return archive.read(CONFIG), archive.read(WEIGHTS)
 
 
-def _network(path: Path, root: hdf5.Group, size: int, text: bytes | None, hints: Hints) -> Foreign:
+def _network(path: Path, root: hdf5.Group, size: int, text: bytes | None, wanted: Variant | None) -> Foreign:
     stored = _stored(path, root)
     if sum(each.nbytes for _, variables in _all(stored) for each in variables.values()) > size:
         raise WeightsError(f"{path}: its layers claim more values than the file holds")
     if text is None:
-        variant, side = _by_shapes(path, stored, hints)
-        guessed: tuple[str, ...] = ("picture size", *GUESSED)
+        variant, side = _by_shapes(path, stored, wanted)
+        guessed: tuple[str, ...] = (PICTURE_SIZE, *GUESSED)
     else:
-        variant, side = _by_configuration(path, text, hints)
+        variant, side = _by_configuration(path, text, wanted)
         guessed = GUESSED
     tensors = _tensors(path, variant, side, stored)
     order: Literal["RGB", "grey"] = "grey" if variant.channels == 1 else "RGB"
     flat = (0.0,) * variant.channels, (1 / 255,) * variant.channels
-    rule = Input(side, side, hints.resize or "squash", order, *flat)
-    guessed = tuple(what for what in guessed if what != "resize rule" or not hints.resize)
+    rule = Input(side, side, "squash", order, *flat)
     return Foreign("Keras", variant, tensors, rule, guessed=guessed)
 
 
 # ------------------------------------------------------------------------------------------------- which network it is
 
 
-def _by_configuration(path: Path, text: bytes, hints: Hints) -> tuple[Variant, int]:
+def _by_configuration(path: Path, text: bytes, wanted: Variant | None) -> tuple[Variant, int]:
     """The variant that a configuration describes, one of ours where there is one, and the side of its pictures."""
     try:
         layers, (channels, side, _) = keras_layers.layers_of(keras_layers.document(text))
@@ -133,12 +132,12 @@ def _by_configuration(path: Path, text: bytes, hints: Hints) -> tuple[Variant, i
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, UsageError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise WeightsError(f"{path}: its configuration cannot be read: {reason[:300]}") from None
-    for candidate in _candidates(hints, found.classes, channels, variants.VARIANTS):
+    for candidate in _candidates(wanted, found.classes, channels, variants.VARIANTS):
         with suppress(UsageError):
             if _plan(candidate, side) == plan:
                 return candidate, side
-    if hints.variant:
-        raise UsageError(f"{path}: its configuration says that it is not {hints.variant.name}; leave --variant out")
+    if wanted:
+        raise UsageError(f"{path}: its configuration says that it is not {wanted.name}; leave --variant out")
     return found, side
 
 
@@ -179,7 +178,7 @@ def _plain(row: Row) -> Layer:
     return layer
 
 
-def _by_shapes(path: Path, stored: Stored, hints: Hints) -> tuple[Variant, int]:
+def _by_shapes(path: Path, stored: Stored, wanted: Variant | None) -> tuple[Variant, int]:
     """The variant that the user names, or the first of the known ones that the shapes of the weights fit."""
     heads, starts = (
         [variables["kernel"].shape for _, variables in stored[kind] if "kernel" in variables]
@@ -187,9 +186,9 @@ def _by_shapes(path: Path, stored: Stored, hints: Hints) -> tuple[Variant, int]:
     )
     classes = heads[-1][-1] if heads and heads[-1] else 2
     channels = 1 if starts and starts[0][2:3] == (1,) else 3
-    for candidate in _candidates(hints, classes, channels, KNOWN):
+    for candidate in _candidates(wanted, classes, channels, KNOWN):
         expected, found = _sides(_weighted(candidate, candidate.size), stored)
-        if hints.variant or expected == {name: each.shape for name, each in found.items()}:
+        if wanted or expected == {name: each.shape for name, each in found.items()}:
             return candidate, candidate.size
     raise WeightsError(
         f"{path}: without a configuration, and its weights fit none of {', '.join(KNOWN)}; with --variant it is said "
@@ -197,9 +196,9 @@ def _by_shapes(path: Path, stored: Stored, hints: Hints) -> tuple[Variant, int]:
     )
 
 
-def _candidates(hints: Hints, classes: int, channels: int, names: Iterable[str]) -> Iterator[Variant]:
+def _candidates(wanted: Variant | None, classes: int, channels: int, names: Iterable[str]) -> Iterator[Variant]:
     """The variants that it may be, for so many classes and channels; the articles' first."""
-    given = [hints.variant] if hints.variant else [variants.variant(name) for name in dict.fromkeys((*KNOWN, *names))]
+    given = [wanted] if wanted else [variants.variant(name) for name in dict.fromkeys((*KNOWN, *names))]
     for value in given:
         with suppress(UsageError):
             single = any(isinstance(layer, ZeroLogit) for _, layer in value.layers)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from alexnet.errors import UsageError, WeightsError
 from alexnet.network import architecture as a
 from alexnet.weights import files
-from alexnet.weights.formats import chain, protobuf
-from alexnet.weights.formats.caffe_input import hinted, imagenet_rule
+from alexnet.weights.formats import chain, protobuf, torchvision
+from alexnet.weights.formats.caffe_input import imagenet_rule
 from alexnet.weights.formats.chain import Link, Net
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.formats.foreign import MEAN_AND_SCALE, PICTURE_SIZE, RESIZE_RULE, Foreign
 from alexnet.weights.formats.protobuf import BYTES, VARINT, Message
 
 MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES}
@@ -37,7 +37,6 @@ TYPED = {1: 4, 7: 7, 11: 10}  # the fields of a tensor for values that are not r
 DOMAINS = ("", "ai.onnx")
 SIZES = ("Shape", "Constant", "Gather", "Squeeze", "Unsqueeze", "Concat", "Slice", "Cast")  # what reckons with shapes
 SIZE = 224  # pixels a side, of a graph for pictures of any size
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, RGB, of 0..1
 
 Values = NDArray[Any]
 Made = tuple[type[a.Layer], dict[str, Any], dict[str, Values]]  # a layer's kind, its values, its tensors
@@ -57,7 +56,7 @@ def inspect(path: Path) -> dict[str, str]:
     return _metadata(_checked(path))
 
 
-def read(path: Path, hints: Hints) -> Foreign:
+def read(path: Path, wanted: a.Variant | None = None) -> Foreign:
     """The network in an ONNX file. Raises WeightsError, and UsageError for a file of our own making."""
     model = _checked(path)
     if files.KEY in _metadata(model):
@@ -65,9 +64,9 @@ def read(path: Path, hints: Hints) -> Foreign:
     graph = model.message(GRAPH)
     walk, any_size = _walked(path, graph)
     net = Net(path, "ONNX", graph.text(GRAPH_NAME), walk.links, walk.size)
-    variant, tensors = chain.assemble(net, hints.variant)
-    guessed = ("resize", "mean", *(["picture size"] if any_size else []))
-    return hinted(path, Foreign(net.format, variant, tensors, _rule(variant, net), guessed=guessed), hints)
+    found, tensors = chain.assemble(net, wanted)
+    guessed = (RESIZE_RULE, MEAN_AND_SCALE, *([PICTURE_SIZE] if any_size else []))
+    return Foreign(net.format, found, tensors, _rule(found, net), guessed=guessed)
 
 
 def _rule(variant: a.Variant, net: Net) -> a.Input:
@@ -75,10 +74,7 @@ def _rule(variant: a.Variant, net: Net) -> a.Input:
     channels = chain.channels(net.path, net.links)
     if any(isinstance(layer, a.ResponseNorm) and layer.k == 1 for _, layer in variant.layers):
         return imagenet_rule(net.size, channels)
-    order: Literal["RGB", "grey"] = "RGB" if channels == 3 else "grey"
-    means, deviations = (MEAN, DEVIATION) if channels == 3 else ((0.449,), (0.226,))  # the averages of the three
-    mean, scale = tuple(255 * value for value in means), tuple(1 / (255 * value) for value in deviations)
-    return a.Input(net.size, max(256, net.size), "crop", order, mean, scale)
+    return torchvision.input_rule(net.size, channels)
 
 
 # ----------------------------------------------------------------------------------------- what no file may contain

@@ -21,7 +21,7 @@ from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description
 from alexnet.weights.formats import pytorch
-from alexnet.weights.formats.foreign import Foreign, Hints
+from alexnet.weights.formats.foreign import CHANNEL_ORDER, MEAN_AND_SCALE, PICTURE_SIZE, RESIZE_RULE, Foreign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +39,9 @@ KEYS = {
 # What DataParallel puts before every key, or after `features`, which the ImageNet example wraps alone; torch.compile.
 WRAPPING = {"module", "_orig_mod"}
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
+STORED = 256  # pixels of the shorter side, of which the centre is seen
 KINDS = ("weight", "bias")
-GUESSED = ("picture size", "resize rule", "channel order", "mean and scale")
+GUESSED = (PICTURE_SIZE, RESIZE_RULE, CHANNEL_ORDER, MEAN_AND_SCALE)
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -52,11 +53,11 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32
 
 
-def read(path: Path, hints: Hints) -> Foreign:
+def read(path: Path, wanted: Variant | None = None) -> Foreign:
     """The network in a `.pth`, `.pt` or safetensors file (without a description of ours).
 
     Raises WeightsError for a file that is damaged, hostile or of another network, UsageError where several networks
-    fit and `hints.variant` does not say which.
+    fit and `wanted` does not say which.
     """
     with path.open("rb") as file:
         found = files.tensors(path) if _is_safetensors(file.read(9)) else pytorch.tensors(path)
@@ -66,34 +67,33 @@ def read(path: Path, hints: Hints) -> Foreign:
     theirs = {f"{theirs}.{kind}": f"{ours}.{kind}" for ours, theirs in KEYS.items() for kind in KINDS}
     if theirs.keys() & named.keys():
         named = {theirs.get(name, name): tensor for name, tensor in named.items()}
-        variant = _torchvision(path, named, hints)
+        variant = _torchvision(path, named, wanted)
     elif "conv1.weight" in named:
-        variant = _ours(path, named, hints)
+        variant = _ours(path, named, wanted)
     else:
         some = ", ".join(sorted(named)[:4])[:200]
         raise WeightsError(f"{path}: the names of its tensors are neither torchvision's nor ours: {some}, …")
-    rule = _rule(variant, hints)
+    rule = input_rule(variant.size, variant.channels)
     files.compare(path, skeleton(variant, rule.size).state_dict(), named, f"the variant {variant.name}")
-    guessed = tuple(what for what in GUESSED if what != "resize rule" or not hints.resize)
-    return Foreign("PyTorch", variant, named, rule, guessed=guessed)
+    return Foreign("PyTorch", variant, named, rule, guessed=GUESSED)
 
 
 def _unwrapped(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in WRAPPING)
 
 
-def _torchvision(path: Path, tensors: Mapping[str, Tensor], hints: Hints) -> Variant:
+def _torchvision(path: Path, tensors: Mapping[str, Tensor], wanted: Variant | None) -> Variant:
     """torchvision's variant for as many classes and channels as the file has."""
     value = _fitted(variants.variant("torchvision"), tensors)
-    if hints.variant and hints.variant.name != value.name:
-        raise UsageError(f"{path}: its names are torchvision's, so its variant cannot be {hints.variant.name}")
+    if wanted and wanted.name != value.name:
+        raise UsageError(f"{path}: its names are torchvision's, so its variant cannot be {wanted.name}")
     return value
 
 
-def _ours(path: Path, tensors: Mapping[str, Tensor], hints: Hints) -> Variant:
+def _ours(path: Path, tensors: Mapping[str, Tensor], wanted: Variant | None) -> Variant:
     """The variant that the user names, or the only one whose tensors are named and shaped like these."""
-    if hints.variant:
-        return _fitted(hints.variant, tensors)
+    if wanted:
+        return _fitted(wanted, tensors)
     fitting = []
     for name in variants.VARIANTS:
         with suppress(UsageError):
@@ -124,13 +124,12 @@ def _fitted(variant: Variant, tensors: Mapping[str, Tensor]) -> Variant:
     return architecture.with_classes(variant, max(1, head.shape[0]))
 
 
-def _rule(variant: Variant, hints: Hints) -> Input:
+def input_rule(size: int, channels: int) -> Input:
     """torchvision's rule: the shorter side to 256, bilinear with antialiasing, the centre, RGB, normalised."""
-    mean, scale = tuple(255 * value for value in MEAN), tuple(1 / (255 * value) for value in DEVIATION)
-    if variant.channels == 1:
-        mean, scale = (sum(mean) / 3,), (sum(scale) / 3,)
-    order: Literal["RGB", "grey"] = "RGB" if variant.channels == 3 else "grey"
-    return Input(variant.size, variant.stored, hints.resize or "crop", order, mean, scale)
+    means, deviations = (MEAN, DEVIATION) if channels == 3 else ((sum(MEAN) / 3,), (sum(DEVIATION) / 3,))
+    mean, scale = tuple(255 * value for value in means), tuple(1 / (255 * value) for value in deviations)
+    order: Literal["RGB", "grey"] = "RGB" if channels == 3 else "grey"
+    return Input(size, max(STORED, size), "crop", order, mean, scale)
 
 
 def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -> None:
