@@ -29,19 +29,20 @@ from alexnet.pictures.batches import Order
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
-from alexnet.storage import changes, link, sweep, write_csv, write_json
-from alexnet.training import memory
+from alexnet.storage import changes, link, link_bytes, sweep, write_csv, write_json
+from alexnet.training import fine_tuning, memory
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
     Parts,
     difference,
+    draft_of,
     read_config,
     recipe_of,
     resolve,
     skip_lines,
-    variant_of,
 )
+from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.folder import CONFIG, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, validation
@@ -66,38 +67,50 @@ def train(
     settings: Sequence[str] = (),
     valid: str | os.PathLike[str] | None = None,
     skip_list: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Train a classifier on DATA and evaluate it; the answer is what `alexnet train --json` prints.
 
     DATA is `patterns` and `seed` 0 by default. `recipe` and `variant` are names, values, or JSON files (a run's
-    `config.json` too); `settings` are "field=value" texts. Everything is written to the run folder `out`, which must
-    be new unless `force`; with `resume` a run goes on where its last checkpoint stands. Raises the errors of
-    `alexnet.errors`.
+    `config.json` too); `settings` are "field=value" texts. `weights` is a MODEL to begin with: the network and the
+    input rule are its own then, and its last layer is drawn anew where the classes are others. Everything is written
+    to the run folder `out`, which must be new unless `force`; with `resume` a run goes on where its last checkpoint
+    stands. Raises the errors of `alexnet.errors`.
     """
     if epochs is not None:
         settings = [*settings, f"epochs={epochs}"]
     if resume is not None:
-        settled = {"data": data, "recipe": recipe, "variant": variant, "out": out, "valid": valid, "force": force}
-        if given := [name for name, value in (settled | {"skip_list": skip_list}).items() if value]:
+        settled = {"data": data, "recipe": recipe, "variant": variant, "weights": weights, "out": out, "valid": valid}
+        if given := [name for name, value in (settled | {"skip_list": skip_list, "force": force}).items() if value]:
             raise UsageError(f"--resume works from the run folder alone; leave out {', '.join(given)}")
         return _resume(Path(resume), settings, seed)
     data = "patterns" if data is None else data
     asked = with_settings(recipe_of(recipe), settings)
-    draft = variant_of(variant or asked.variant)
+    initial = None if weights is None else _initial(weights, settings)
+    draft = draft_of(variant, asked, initial)
     folder = Path(out) if out is not None else _default_folder(data, asked.name)
+    if initial and initial.path.is_relative_to(folder.resolve()):
+        raise UsageError(f"--weights {weights} lies in {folder}, which the run would empty; choose another --out")
     with own(folder, force):
-        config, parts = resolve(data, valid, skip_lines(skip_list), seed or 0, asked, draft)
-        need = _disk_bytes(config)
+        config, parts = resolve(data, valid, skip_lines(skip_list), seed or 0, asked, draft, initial)
+        need = _disk_bytes(config) + (link_bytes(initial.path, folder) if initial else 0)
         free = shutil.disk_usage(folder).free + occupied(folder)
         if free < need:
             raise StorageError(f"{folder}: the run takes up to {_mb(need)}, {_mb(free)} are free; make room")
         clear(folder)
         write_json(folder / CONFIG, config.to_json())  # first: from here on the run can be resumed
         with resumable(folder):
+            if initial:
+                link(initial.path, folder / fine_tuning.INITIAL)
             _announce(config, need, folder)
-            return _carry_out(folder, config, parts)
+            return _carry_out(folder, config, parts, initial)
+
+
+def _initial(weights: str | os.PathLike[str], settings: Sequence[str]) -> Initial:
+    fine_tuning.check_settings(settings)
+    return fine_tuning.read(weights)
 
 
 def _resume(folder: Path, settings: Sequence[str], seed: int | None) -> dict[str, Any]:
@@ -114,11 +127,13 @@ def _resume(folder: Path, settings: Sequence[str], seed: int | None) -> dict[str
             Checkpoints(folder / "checkpoint").clear()
             return _result_of(folder)
         torch.set_num_threads(config.threads)
-        found, parts = resolve(config.data, config.valid, config.skip_list, config.seed, recipe, config.variant)
+        initial = fine_tuning.recall(folder, config.weights) if config.weights else None
+        asked = (config.data, config.valid, config.skip_list, config.seed, recipe, config.variant)
+        found, parts = resolve(*asked, initial)
         if change := difference(config, found):
             raise UsageError(f"--resume: {config.data} has changed since the run began: {change}")
         with resumable(folder):
-            return _carry_out(folder, replace(config, recipe=recipe), parts)
+            return _carry_out(folder, replace(config, recipe=recipe), parts, initial)
 
 
 def _result_of(folder: Path) -> dict[str, Any]:
@@ -162,6 +177,18 @@ def _announce(config: Config, need: int, folder: Path) -> None:
         f"{config.variant.name} ({values:,} values) at {side} x {side}, recipe {config.recipe.name}, "
         f"{config.recipe.epochs} epochs, {arithmetic}; takes up to {_mb(need)} of disk in {folder}",
     )
+    if config.weights:
+        tell(folder, _began(config, config.weights))
+
+
+def _began(config: Config, weights: Weights) -> str:
+    """What was taken from other weights, what is new, what is frozen and how fast the rest learns."""
+    frozen = fine_tuning.frozen(config.variant, config.recipe.freeze)
+    new = f"{', '.join(weights.new)} new (other classes), drawn" if weights.new else "nothing new (the same classes)"
+    return (
+        f"weights of {weights.name} ({weights.sha256[:12]}…): {', '.join(weights.taken)} taken, {new}; "
+        f"frozen: {', '.join(frozen) or 'nothing'}; each layer at {config.recipe.layer_decay:g} of the rate above it"
+    )
 
 
 def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
@@ -200,12 +227,12 @@ def _normalisation(config: Config) -> str | None:
     return "C" if here and compiled.kernel() else "torch"
 
 
-def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
+def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | None) -> dict[str, Any]:
     """Train, evaluate and report; the folder's configuration is written."""
     compiled.build()
     _record(folder, config, parts)
     recipe, device = config.recipe, choose_device(config.recipe)
-    mean = torch.from_numpy(mean_view(parts[TRAIN], config.input)) if config.input.mean_picture else None
+    mean = initial.mean_picture if initial else _mean_picture(config, parts)
     plan = Plan(
         recipe=recipe,
         order=Order(len(parts[TRAIN]), recipe.batch_size, config.seed, recipe.shuffle),
@@ -217,7 +244,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
     )
     report.before(folder, config.classes, parts[TRAIN], plan)
     keep_memory(all_sizes=True)
-    network = build(config.variant, size=config.input.size, seed=config.seed).to(device)
+    network = _network(config, initial).to(device)
     if recipe.compile != "none":
         network.compile(mode=recipe.compile)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
@@ -245,6 +272,19 @@ def _carry_out(folder: Path, config: Config, parts: Parts) -> dict[str, Any]:
         raise
     checkpoints.clear()
     return result
+
+
+def _mean_picture(config: Config, parts: Parts) -> torch.Tensor | None:
+    return torch.from_numpy(mean_view(parts[TRAIN], config.input)) if config.input.mean_picture else None
+
+
+def _network(config: Config, initial: Initial | None) -> torch.nn.Sequential:
+    """The network before its first step: drawn, and what comes from other weights copied over that."""
+    network = build(config.variant, size=config.input.size, seed=config.seed)
+    if initial and config.weights:
+        fine_tuning.take(network, initial, config.weights.taken)
+        fine_tuning.freeze(network, fine_tuning.frozen(config.variant, config.recipe.freeze))
+    return network
 
 
 def _class_weights(config: Config, device: torch.device) -> torch.Tensor | None:

@@ -86,6 +86,12 @@ def link(path: Path, name: Path) -> None:
             shutil.copyfile(path, partial)
 
 
+def link_bytes(path: Path, folder: Path) -> int:
+    """Bytes that a `link` to the file takes in a folder: none on one file system, else a copy's."""
+    file = path.stat()
+    return 0 if file.st_dev == folder.stat().st_dev else file.st_size
+
+
 def write_text(path: Path, text: str) -> None:
     """A text file in UTF-8; names of files that are not UTF-8 keep their bytes."""
     with whole(path) as partial:

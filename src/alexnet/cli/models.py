@@ -23,6 +23,7 @@ from alexnet.progress import say
 @click.option(
     "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable."
 )
+@click.option("--weights", metavar="MODEL", help="Begin with a model's weights: fine-tuning.  [default: drawn]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
 @click.option("--valid", help="DATA to validate on, instead of a share of the training part.")
 @click.option(

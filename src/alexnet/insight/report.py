@@ -132,6 +132,7 @@ def _render(
     return environment.from_string(text).render(
         title=f"{config['variant']['name']} on {data}",
         data=data,
+        began=config["weights"] and Path(config["weights"]["model"]).name,
         scores=scores,
         history=history,
         config=config,

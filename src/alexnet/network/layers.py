@@ -113,6 +113,11 @@ class Pixels(nn.Module):
         self.register_buffer("scale", torch.tensor(rule.scale), persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA), persistent=False)
 
+    @property
+    def rgb_mean(self) -> Tensor:
+        """What is subtracted, [..., 3] as red, green and blue; of grey pictures [1]."""
+        return self.mean.flip(-1) if self.order == "BGR" else self.mean
+
     def forward(self, pictures: Tensor) -> Tensor:
         if self.order == "grey":
             pictures = (pictures * self.luma).sum(-1, keepdim=True)

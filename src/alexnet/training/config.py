@@ -23,7 +23,8 @@ from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store
 from alexnet.progress import say
-from alexnet.training import memory, recipes
+from alexnet.training import fine_tuning, memory, recipes
+from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
 from alexnet.training.statistics import colour_components
 from alexnet.training.train import bfloat16
@@ -56,6 +57,7 @@ class Config:
     valid_digest: str | None
     threads: int
     bfloat16: bool
+    weights: Weights | None = None
 
     def to_json(self) -> dict[str, Any]:
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -65,6 +67,7 @@ class Config:
             "recipe": to_json(self.recipe),
             "variant": architecture.to_json(self.variant),
             "input": dataclasses.asdict(self.input),
+            "weights": dataclasses.asdict(self.weights) if self.weights else None,
         }
 
     def lasting(self) -> dict[str, Any]:
@@ -83,6 +86,9 @@ def read_config(run: Path) -> Config:
         document["recipe"] = from_json(document["recipe"])
         document["variant"] = architecture.from_json(document["variant"])
         document["input"] = files.input_from_json(document["input"])
+        if weights := document.get("weights"):
+            lists = {key: tuple(weights[key]) for key in ("taken", "new")}
+            document["weights"] = Weights(**{**weights, **lists})
         document["classes"], document["skip_list"] = tuple(document["classes"]), tuple(document["skip_list"])
         return Config(**document)
     except FileNotFoundError:
@@ -110,6 +116,17 @@ def variant_of(given: str | Variant) -> Variant:
     if not given.endswith(".json"):
         return variants.variant(given)
     return _from_file(Path(given), "variant", architecture.from_json)
+
+
+def draft_of(given: str | Variant | None, recipe: Recipe, initial: Initial | None) -> Variant:
+    """The network to train, for any number of classes: that of the weights it begins with, else the one that is given,
+    else the recipe's. Raises UsageError where that of the weights is another than the one given."""
+    if initial is None:
+        return variant_of(given or recipe.variant)
+    own = initial.description.variant
+    if given is not None and not fine_tuning.same(variant_of(given), own):
+        raise UsageError(f"--variant {variant_of(given).name}: the weights are those of another network, {own.name}")
+    return own
 
 
 def _from_file(path: Path, key: str, parse: Callable[[dict[str, Any]], T]) -> T:
@@ -143,14 +160,18 @@ def resolve(
     seed: int,
     recipe: Recipe,
     draft: Variant,
+    initial: Initial | None = None,
 ) -> tuple[Config, Parts]:
     """Open the pictures and settle everything that depends on them; `draft` may have any number of classes."""
-    size = recipe.size or draft.size
-    stored = size if recipe.margin == "none" else round(draft.stored * size / draft.size)
+    frame = initial.description.input if initial else _frame(recipe, draft)
+    size, stored = frame.size, frame.stored
     device = choose_device(recipe)
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
+    frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device)
-    store = open_store(data, stored, recipe.resize, leave_out=skip_list, unreadable=recipe.unreadable)
+    store = open_store(data, stored, frame.resize, leave_out=skip_list, unreadable=recipe.unreadable)
+    if initial and store.resize != frame.resize:
+        raise UsageError(f"{data}: prepared with {store.resize}, but the weights want {frame.resize}")
     parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
     if valid is not None:
         other = open_store(valid, stored, store.resize, leave_out=skip_list, unreadable=recipe.unreadable)
@@ -161,7 +182,11 @@ def resolve(
         chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
         parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
     recipe = _with_colours(_for_parts(recipe, draft, parts), parts[TRAIN])
+    if initial and recipe.layer_decay is None:
+        recipe = replace(recipe, layer_decay=fine_tuning.LAYER_DECAY)
     variant = _for_classes(draft, store.classes, recipe)
+    weights = initial.weights(store.classes) if initial else None
+    fine_tuning.check_frozen(frozen, weights)
     config = Config(
         data=datasets.located(data),
         valid=None if valid is None else datasets.located(valid),
@@ -169,15 +194,23 @@ def resolve(
         seed=seed,
         recipe=recipe,
         variant=variant,
-        input=input_rule(variant, recipe, size, stored, store, parts[TRAIN]),
+        input=frame if initial else input_rule(variant, recipe, size, stored, store, parts[TRAIN]),
         classes=store.classes,
         counts={name: class_counts(store.classes, part.labels) for name, part in parts.items()},
         digest=store.digest,
         valid_digest=None if valid is None else parts[VALIDATION].digest,
         threads=torch.get_num_threads(),
         bfloat16=bfloat16(recipe, device),
+        weights=weights,
     )
     return config, parts
+
+
+def _frame(recipe: Recipe, draft: Variant) -> Input:
+    """Side of the view and of the stored picture, and the resize rule; what is subtracted comes later."""
+    size = recipe.size or draft.size
+    stored = size if recipe.margin == "none" else round(draft.stored * size / draft.size)
+    return Input(size, stored, recipe.resize)
 
 
 def difference(old: Config, new: Config) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,9 +64,10 @@ def clear(folder: Path) -> None:
 
 
 def occupied(folder: Path) -> int:
-    """Bytes that `clear` would free; a file of two names counts once."""
-    found = (entry.lstat() for entry in folder.rglob("*"))
-    return sum({status.st_ino: status.st_size for status in found}.values())
+    """Bytes that `clear` would free; a file of two names counts once, and not at all if it has one elsewhere."""
+    found = [entry.lstat() for entry in folder.rglob("*") if not entry.is_dir()]
+    names = Counter(status.st_ino for status in found)
+    return sum({s.st_ino: s.st_size for s in found if names[s.st_ino] == s.st_nlink}.values())
 
 
 @contextmanager

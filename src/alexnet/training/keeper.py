@@ -17,6 +17,7 @@ from alexnet.pictures.store import Part
 from alexnet.storage import link, whole
 from alexnet.training.checkpoint import State
 from alexnet.training.config import Config
+from alexnet.training.fine_tuning import training_mode
 from alexnet.training.recipe import EXECUTION, Recipe, to_json
 from alexnet.training.train import Plan
 from alexnet.weights import files
@@ -45,7 +46,7 @@ class Keeper:
         state.network.eval()
         with self.plan.arithmetic():
             outputs = probabilities([(model, self.part)])
-        state.network.train()
+        training_mode(state.network)
         found = metrics(outputs, self.part.labels, self.config.classes)
         scores = {key: found[key] for key in ("images", "top1", "top5", "loss")}
         if self._chooses and all(_rank(scores) > _rank(validation(row)) for row in state.history):
@@ -80,7 +81,8 @@ class Keeper:
         config = self.config
         recipe = {k: v for k, v in to_json(config.recipe).items() if k not in EXECUTION}
         data = {"name": Path(config.data).name, "digest": config.digest, "counts": config.counts}
-        trained = {"data": data, "recipe": recipe, "seed": config.seed}
+        weights = {"weights": config.weights.trained()} if config.weights else {}
+        trained = {"data": data, "recipe": recipe, "seed": config.seed, **weights}
         return Description(config.variant, config.classes, config.input, trained, scores)
 
     def _keep_kernels(self, state: State) -> None:

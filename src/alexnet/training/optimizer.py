@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
 
+from alexnet.network.layers import LocalConv2d
 from alexnet.training.recipe import Recipe
 
 History = Sequence[Mapping[str, Any]]
@@ -19,10 +21,12 @@ BUFFERS = {"sgd": 1, "adam": 2, "adamw": 2}
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's update rule over the network's parameters, in groups of equal rates and decay."""
+    """The recipe's update rule over the network's parameters that learn, in groups of equal rates and decay."""
     groups: dict[tuple[float, tuple[float, ...]], list[nn.Parameter]] = {}
+    above = layers_above(network)
     for name, parameter in network.named_parameters():
-        groups.setdefault(factors(name, recipe), []).append(parameter)
+        if parameter.requires_grad:
+            groups.setdefault(factors(name, recipe, above.get(name.split(".")[0], 0)), []).append(parameter)
     described = [
         {"params": parameters, "rates": rates, "weight_decay": recipe.weight_decay * decay}
         for (decay, rates), parameters in groups.items()
@@ -33,10 +37,18 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return rule(described, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.eps, fused=True)
 
 
-def factors(name: str, recipe: Recipe) -> tuple[float, tuple[float, ...]]:
-    """Decay factor of a parameter, and its learning-rate factor in each phase."""
+def layers_above(network: nn.Module) -> dict[str, int]:
+    """How many products stand above each layer; a normalisation counts with the product before it."""
+    names = [name for name, _ in network.named_children()]
+    below = list(accumulate(isinstance(child, nn.Conv2d | nn.Linear | LocalConv2d) for child in network.children()))
+    return {name: below[-1] - count for name, count in zip(names, below, strict=True)}
+
+
+def factors(name: str, recipe: Recipe, above: int = 0) -> tuple[float, tuple[float, ...]]:
+    """Decay factor of a parameter with so many layers `above`, and its learning-rate factor in each phase."""
     fits = ((rate, decay) for pattern, rate, decay in recipe.rates if fnmatchcase(name, pattern))
     rate, decay = next(fits, (1.0, 1.0))
+    rate *= (recipe.layer_decay or 1.0) ** above
     phases = [next((f for pattern, f in phase.rates if fnmatchcase(name, pattern)), 1.0) for phase in recipe.phases]
     return decay, tuple(rate * factor for factor in phases)
 

@@ -140,6 +140,8 @@ class Recipe:
     stall: int = 5  # stall: epochs without a better validation top-1 before it falls
     label_smoothing: float = 0.0
     dropout: float | None = None  # None: the variant's own
+    layer_decay: float | None = None  # a layer's rate over that of the next one up; None: 1, with --weights less
+    freeze: str = ""  # layers that stay as --weights has them: names, or patterns of names, with commas between
     class_weights: Literal["none", "balanced"] = "none"
 
     validation: float = 0.1  # share of the training part set aside where there is no validation part
@@ -240,6 +242,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "stall": (1, 1e6),
     "label_smoothing": (0, 0.999),
     "dropout": (0, 0.999),
+    "layer_decay": (0.01, 1),
     "validation": (0, 0.9),
     "patience": (1, 1e6),
     "workers": (1, 256),

@@ -21,6 +21,7 @@ from alexnet.pictures.batches import Batch, Order, ahead, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
 from alexnet.training.checkpoint import Checkpoints, State
+from alexnet.training.fine_tuning import training_mode
 from alexnet.training.journal import Journal, Signals
 from alexnet.training.optimizer import rate, set_rate, stopped
 from alexnet.training.recipe import Recipe, phase_at, purposes, views_in
@@ -79,7 +80,9 @@ class Plan:
         """Training views [B, size, size, 3] and labels [B] of a batch whose pictures are on the device; the chance
         stays here, where corners of crops are read from it."""
         chance = {purpose: single(cells) for purpose, cells in batch.chance.items()}
-        views = augment(pictures, chance, views_in(self.recipe, self.phase(batch.step)), self.size, self.pixels.mean)
+        views = augment(
+            pictures, chance, views_in(self.recipe, self.phase(batch.step)), self.size, self.pixels.rgb_mean
+        )
         return views, torch.from_numpy(batch.labels).to(self.device, non_blocking=True)
 
 
@@ -98,7 +101,7 @@ def train(
     DivergedError, Interrupted (after a checkpoint) and StorageError.
     """
     recipe = plan.recipe
-    state.network.train()
+    training_mode(state.network)
     journal.begin(state)
     found = batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers)
     for batch, pictures in plan.carry(found):

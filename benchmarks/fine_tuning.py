@@ -1,0 +1,120 @@
+"""Fine-tuning against training from scratch for the same time: writes results/fine-tuning.json.
+
+    python benchmarks/fine_tuning.py cifar10.tar.xz cats-and-dogs.tar --work /tmp/fine-tuning --minutes 4
+
+The network learns CIFAR-10 first; then a few hundred cats and dogs, from those weights in several ways or from nothing,
+in as many steps. Each call goes on where the last one ended, until its minutes are over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tarfile
+import time
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import alexnet
+from alexnet.environment import environment
+
+RESULT = Path(__file__).parent.parent / "results" / "fine-tuning.json"
+BEFORE = {"epochs": 1, "settings": ["size=67", "batch_size=128", "learning_rate=0.001"]}
+AFTER = {"epochs": 10, "settings": ["batch_size=32"]}
+MANY = {"train": 3000, "validation": 50, "test": 100}  # pictures of each class
+FEW = {"train": 200, "validation": 200, "test": 400}
+SEEDS = range(3)
+WAYS: dict[str, list[str] | None] = {  # None: from scratch
+    "scratch": None,
+    "layer_decay=1": ["layer_decay=1"],
+    "layer_decay=0.7": ["layer_decay=0.7"],
+    "layer_decay=0.5": ["layer_decay=0.5"],
+    "convolutions frozen": ["layer_decay=0.7", "freeze=conv*,bn[1-5]"],
+}
+
+
+def few(archive: Path, folder: Path, counts: dict[str, int]) -> None:
+    """A folder with so many pictures of each class of the archive, drawn once and for all; its test part stays that."""
+    with tarfile.open(archive) as tar:
+        names = sorted(member.name for member in tar if member.isfile())
+    drawn = [names[place] for place in np.random.Generator(np.random.Philox(0)).permutation(len(names))]
+    wanted: dict[str, Path] = {}
+    for label in {Path(name).parent.name for name in names}:
+        of_class = [Path(name) for name in drawn if Path(name).parent.name == label]
+        tests = iter([path for path in of_class if "test" in path.parts[1]])
+        others = iter([path for path in of_class if "test" not in path.parts[1]])
+        for part, count in counts.items():
+            for path in islice(tests if part == "test" else others, count):
+                wanted[str(path)] = folder / part / label / path.name
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.name in wanted and (file := tar.extractfile(member)):
+                wanted[member.name].parent.mkdir(parents=True, exist_ok=True)
+                wanted[member.name].write_bytes(file.read())
+
+
+def measure(way: str, seed: int, photos: Path, work: Path) -> dict[str, Any]:
+    settings = WAYS[way]
+    begin: dict[str, Any] = {"weights": work / "before"}
+    if settings is None:
+        begin, settings = {"variant": "batch-norm"}, ["size=67"]
+    asked = AFTER["settings"] + settings
+    out = work / f"{way}-{seed}".replace(" ", "-").replace("*", "")
+    result = alexnet.train(photos, seed=seed, out=out, force=True, epochs=AFTER["epochs"], settings=asked, **begin)
+    kept = {key: result[key] for key in ("seconds", "images_per_second", "best", "test")}
+    return {"way": way, "seed": seed, **kept}
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and deviation over the seeds."""
+
+    def of(way: str, *keys: str) -> dict[str, float]:
+        values = [run[keys[0]][keys[1]] if len(keys) > 1 else run[keys[0]] for run in runs if run["way"] == way]
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        return {"mean": round(statistics.mean(values), 4), "deviation": round(spread, 4), "runs": len(values)}
+
+    ways = dict.fromkeys(run["way"] for run in runs)
+    columns = {"test_top1": ("test", "top1"), "validation_top1": ("best", "top1"), "seconds": ("seconds",)}
+    columns["images_per_second"] = ("images_per_second",)
+    return {way: {name: of(way, *keys) for name, keys in columns.items()} for way in ways}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cifar10", type=Path)
+    parser.add_argument("cats_and_dogs", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="folder for pictures and runs")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    asked = parser.parse_args()
+    ends = time.monotonic() + 60 * asked.minutes
+    asked.work.mkdir(parents=True, exist_ok=True)
+    many, photos, before = (asked.work / name for name in ("many", "photos", "before"))
+    for archive, folder, counts in ((asked.cifar10, many, MANY), (asked.cats_and_dogs, photos, FEW)):
+        if not folder.exists():
+            few(archive, folder, counts)
+    document: dict[str, Any] = {"runs": []}
+    if RESULT.exists():
+        document = json.loads(RESULT.read_text())
+    if not (before / "result.json").exists():
+        found = alexnet.train(many, variant="batch-norm", out=before, force=True, **BEFORE)
+        first = {"data": asked.cifar10.name, "pictures_of_each_class": MANY, **BEFORE}
+        then = {"data": asked.cats_and_dogs.name, "pictures_of_each_class": FEW, **AFTER}
+        first |= {key: found[key] for key in ("seconds", "test")}
+        document = {"before": first, "after": then, "runs": []}
+    done = {(run["way"], run["seed"]) for run in document["runs"]}
+    for seed, way in product(SEEDS, WAYS):
+        if (way, seed) not in done and time.monotonic() < ends:
+            document["runs"].append(measure(way, seed, photos, asked.work))
+        document |= {"summary": summary(document["runs"]), "environment": environment()}
+        command = document["environment"]["command"]
+        document["environment"]["command"] = [Path(word).name if "/" in word else word for word in command]
+        RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document["summary"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
