@@ -24,16 +24,15 @@ from alexnet.environment import environment
 
 RESULT = Path(__file__).parent.parent / "results" / "fine-tuning.json"
 BEFORE = {"epochs": 1, "settings": ["size=67", "batch_size=128", "learning_rate=0.001"]}
-AFTER = {"epochs": 10, "settings": ["batch_size=32"]}
+AFTER = {"epochs": 6, "settings": ["batch_size=32"]}
 MANY = {"train": 3000, "validation": 50, "test": 100}  # pictures of each class
-FEW = {"train": 200, "validation": 200, "test": 400}
+FEW = {"train": 150, "validation": 100, "test": 400}
 SEEDS = range(3)
 WAYS: dict[str, list[str] | None] = {  # None: from scratch
     "scratch": None,
     "layer_decay=1": ["layer_decay=1"],
     "layer_decay=0.7": ["layer_decay=0.7"],
-    "layer_decay=0.5": ["layer_decay=0.5"],
-    "convolutions frozen": ["layer_decay=0.7", "freeze=conv*,bn[1-5]"],
+    "convolutions frozen": ["layer_decay=1", "freeze=conv*,bn[1-5]"],
 }
 
 
@@ -100,7 +99,10 @@ def main() -> None:
     if RESULT.exists():
         document = json.loads(RESULT.read_text())
     if not (before / "result.json").exists():
-        found = alexnet.train(many, variant="batch-norm", out=before, force=True, **BEFORE)
+        began = (before / "config.json").exists()
+        found = (
+            alexnet.train(resume=before) if began else alexnet.train(many, variant="batch-norm", out=before, **BEFORE)
+        )
         first = {"data": asked.cifar10.name, "pictures_of_each_class": MANY, **BEFORE}
         then = {"data": asked.cats_and_dogs.name, "pictures_of_each_class": FEW, **AFTER}
         first |= {key: found[key] for key in ("seconds", "test")}

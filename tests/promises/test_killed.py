@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from lab import (
     INTERVAL,
+    SMALL,
     STEPS,
     Ending,
     Lab,
@@ -107,6 +108,25 @@ def test_killed_at_any_instant(lab, unbroken, tmp_path, request, record):
         shutil.rmtree(run)
         record("kills at random instants", {"kills": 1, "ended with the same bytes": 1})
     record("kills at random instants", dict(where))
+
+
+@needs_strace
+@pytest.mark.slow
+def test_fine_tuning_killed_before_and_after_it_has_the_weights(lab, small_photos, cache, tmp_path):
+    """Before: they are fetched where they lay. After: the model may go."""
+    assert lab.end(lab.begin(tmp_path / "model", "--epochs", "2")).code == 0
+    tuned = Lab(small_photos, cache, (*SMALL, "--weights", str(tmp_path / "model"), "--set", "freeze=conv1"))
+    whole = tuned.to_the_last_file(tmp_path / "whole")
+    run = tmp_path / "run"
+    for name in ("initial.safetensors", "split.csv", f"checkpoint/{STEPS // 2:09d}/state.json"):
+        process = tuned.go_on(run, fault=held_before(run / name))
+        wait_until_held(run / name, process)
+        assert (run / "config.json").exists() and (run / "initial.safetensors").exists() == (name[0] != "i")
+        kill(process)
+        if name == "split.csv":
+            shutil.rmtree(tmp_path / "model")
+    assert tuned.to_the_last_file(run) == whole
+    assert not litter(run)
 
 
 REAL = ("--variant", "batch-norm", "--epochs", "3", "--set", "batch_size=16", "--set", "size=67")

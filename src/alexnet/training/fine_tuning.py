@@ -72,7 +72,8 @@ def read(model: str | os.PathLike[str]) -> Initial:
     network, mean_picture = torch_engine.assemble(path, description)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Initial(str(Path(model).resolve()), path, sha256, description, network.state_dict(), mean_picture)
+    place = Path(model).resolve() if Path(model).exists() else model  # or a name, which means the same everywhere
+    return Initial(str(place), path, sha256, description, network.state_dict(), mean_picture)
 
 
 def recall(folder: Path, weights: Weights) -> Initial:
