@@ -35,7 +35,8 @@ def whole(path: Path) -> Iterator[Path]:
 
 def publish(partial: Path, path: Path) -> None:
     """Let a file that is complete take its name, so that both are on the disk."""
-    with partial.open("rb+") as file:
+    # Only Windows wants a file open for writing to flush it; a link's file may be one that nobody may write to.
+    with partial.open("rb" if os.name == "posix" else "rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
     flush(path.parent)
