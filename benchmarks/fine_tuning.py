@@ -13,14 +13,26 @@ import json
 import statistics
 import tarfile
 import time
+from collections.abc import Sequence
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import alexnet
-from alexnet.environment import environment
+from alexnet.environment import environment, keep_memory
+from alexnet.network.architecture import Input
+from alexnet.network.layers import Pixels
+from alexnet.network.model import build
+from alexnet.network.variants import variant
+from alexnet.pictures.batches import Order
+from alexnet.training import fine_tuning
+from alexnet.training.checkpoint import State, Sums
+from alexnet.training.optimizer import make_optimizer
+from alexnet.training.recipes import recipe
+from alexnet.training.train import Plan, bfloat16, update
 
 RESULT = Path(__file__).parent.parent / "results" / "fine-tuning.json"
 BEFORE = {"epochs": 1, "settings": ["size=67", "batch_size=128", "learning_rate=0.001"]}
@@ -28,6 +40,7 @@ AFTER = {"epochs": 6, "settings": ["batch_size=32"]}
 MANY = {"train": 3000, "validation": 50, "test": 100}  # pictures of each class
 FEW = {"train": 150, "validation": 100, "test": 400}
 SEEDS = range(3)
+FROZEN = ("", "conv*", "conv*,bn[1-5]", "conv*,bn*,fc6,fc7")
 WAYS: dict[str, list[str] | None] = {  # None: from scratch
     "scratch": None,
     "layer_decay=1": ["layer_decay=1"],
@@ -66,6 +79,27 @@ def measure(way: str, seed: int, photos: Path, work: Path) -> dict[str, Any]:
     result = alexnet.train(photos, seed=seed, out=out, force=True, epochs=AFTER["epochs"], settings=asked, **begin)
     kept = {key: result[key] for key in ("seconds", "images_per_second", "best", "test")}
     return {"way": way, "seed": seed, **kept}
+
+
+def seconds_of_steps(patterns: Sequence[str], count: int = 6) -> dict[str, float]:
+    """Median seconds of a training step at the network's own size with these layers frozen, the ways taking turns."""
+    value, asked = variant("batch-norm", classes=2), recipe("fast")
+    pixels = Pixels(Input(value.size, value.stored, mean=(120.0,) * 3, scale=(1 / 64,) * 3))
+    device = torch.device("cpu")
+    plan = Plan(asked, Order(1000, 32, 0), pixels, value.size, device, bfloat16(asked, device), None)
+    views, labels = torch.randint(0, 256, (32, value.size, value.size, 3), dtype=torch.uint8), torch.arange(32) % 2
+    states = {}
+    for pattern in patterns:
+        network = build(value)
+        fine_tuning.freeze(network, fine_tuning.frozen(value, pattern))
+        fine_tuning.training_mode(network)
+        states[pattern] = State(network, make_optimizer(network, asked), Sums.zero(device))
+    taken: dict[str, list[float]] = {pattern: [] for pattern in patterns}
+    for _, pattern in product(range(count + 1), patterns):
+        began = time.perf_counter()
+        update(states[pattern], plan, views, labels)
+        taken[pattern].append(time.perf_counter() - began)
+    return {pattern or "nothing": round(statistics.median(seconds[1:]), 4) for pattern, seconds in taken.items()}
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,6 +148,10 @@ def main() -> None:
         document |= {"summary": summary(document["runs"]), "environment": environment()}
         command = document["environment"]["command"]
         document["environment"]["command"] = [Path(word).name if "/" in word else word for word in command]
+        RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    if "seconds_of_a_step_frozen" not in document and time.monotonic() < ends:
+        keep_memory(all_sizes=True)
+        document["seconds_of_a_step_frozen"] = {"batch_size": 32, "size": 227} | seconds_of_steps(FROZEN)
         RESULT.write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps(document["summary"], indent=1))
 
