@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from record import RESULTS, record
 
 import alexnet
-from alexnet.environment import environment, keep_memory
+from alexnet.environment import keep_memory
 from alexnet.network.architecture import Input
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
@@ -34,7 +35,6 @@ from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, bfloat16, update
 
-RESULT = Path(__file__).parent.parent / "results" / "fine-tuning.json"
 BEFORE = {"epochs": 1, "settings": ["size=67", "batch_size=128", "learning_rate=0.001"]}
 AFTER = {"epochs": 6, "settings": ["batch_size=32"]}
 MANY = {"train": 3000, "validation": 50, "test": 100}  # pictures of each class
@@ -116,6 +116,15 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {way: {name: of(way, *keys) for name, keys in columns.items()} for way in ways}
 
 
+def pretrained(cifar10: Path, data: str, many: Path, before: Path) -> dict[str, Any]:
+    """Train the network to begin with, or go on with that; the document without any tuned runs."""
+    began = (before / "config.json").exists()
+    found = alexnet.train(resume=before) if began else alexnet.train(many, variant="batch-norm", out=before, **BEFORE)
+    first = {"data": cifar10.name, "pictures_of_each_class": MANY, **BEFORE}
+    first |= {key: found[key] for key in ("seconds", "test")}
+    return {"before": first, "after": {"data": data, "pictures_of_each_class": FEW, **AFTER}, "runs": []}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cifar10", type=Path)
@@ -124,36 +133,24 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     asked = parser.parse_args()
     ends = time.monotonic() + 60 * asked.minutes
-    asked.work.mkdir(parents=True, exist_ok=True)
     many, photos, before = (asked.work / name for name in ("many", "photos", "before"))
     for archive, folder, counts in ((asked.cifar10, many, MANY), (asked.cats_and_dogs, photos, FEW)):
         if not folder.exists():
             few(archive, folder, counts)
-    document: dict[str, Any] = {"runs": []}
-    if RESULT.exists():
-        document = json.loads(RESULT.read_text())
-    if not (before / "result.json").exists():
-        began = (before / "config.json").exists()
-        found = (
-            alexnet.train(resume=before) if began else alexnet.train(many, variant="batch-norm", out=before, **BEFORE)
-        )
-        first = {"data": asked.cifar10.name, "pictures_of_each_class": MANY, **BEFORE}
-        then = {"data": asked.cats_and_dogs.name, "pictures_of_each_class": FEW, **AFTER}
-        first |= {key: found[key] for key in ("seconds", "test")}
-        document = {"before": first, "after": then, "runs": []}
+    if (before / "result.json").exists():
+        document = json.loads((RESULTS / "fine-tuning.json").read_text("utf-8"))
+        del document["environment"]  # that of each call is its own
+    else:
+        document = pretrained(asked.cifar10, asked.cats_and_dogs.name, many, before)
     done = {(run["way"], run["seed"]) for run in document["runs"]}
     for seed, way in product(SEEDS, WAYS):
         if (way, seed) not in done and time.monotonic() < ends:
             document["runs"].append(measure(way, seed, photos, asked.work))
-        document |= {"summary": summary(document["runs"]), "environment": environment()}
-        command = document["environment"]["command"]
-        document["environment"]["command"] = [Path(word).name if "/" in word else word for word in command]
-        RESULT.write_text(json.dumps(document, indent=1) + "\n")
+            record("fine-tuning", document | {"summary": summary(document["runs"])})
     if "seconds_of_a_step_frozen" not in document and time.monotonic() < ends:
         keep_memory(all_sizes=True)
         document["seconds_of_a_step_frozen"] = {"batch_size": 32, "size": 227} | seconds_of_steps(FROZEN)
-        RESULT.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document["summary"], indent=1))
+        record("fine-tuning", document | {"summary": summary(document["runs"])})
 
 
 if __name__ == "__main__":

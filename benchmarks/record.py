@@ -32,7 +32,9 @@ def of_run(run: Path) -> dict[str, Any]:
         json.loads((run / f"{name}.json").read_text("utf-8"))
         for name in ("config", "environment", "evaluation", "result")
     )
-    places = {key: config[key] and Path(config[key]).name for key in ("data", "valid")}
+    places: dict[str, Any] = {key: config[key] and Path(config[key]).name for key in ("data", "valid")}
+    if config.get("weights"):
+        places["weights"] = config["weights"] | {"model": Path(config["weights"]["model"]).name}
     return {
         "environment": began | {"command": command(began["command"])},
         "config": config | places,

@@ -68,7 +68,7 @@ def test_a_run_as_it_is_kept(tmp_path: Path) -> None:
     run.mkdir(parents=True)
     data, out = str(tmp_path / "photos.tar"), str(run)
     documents = {
-        "config": {"data": data, "valid": None, "seed": 3},
+        "config": {"data": data, "valid": None, "seed": 3, "weights": {"model": out, "sha256": "ab"}},
         "environment": {"command": ["alexnet", "train", data, "--out", out], "started": "2026-11-21"},
         "evaluation": {"top1": 0.5},
         "result": {"run": out, "seconds": 1.5},
@@ -80,5 +80,6 @@ def test_a_run_as_it_is_kept(tmp_path: Path) -> None:
     kept = record.of_run(run)
     assert not places(kept)
     assert kept["environment"]["command"] == ["alexnet", "train", "photos.tar", "--out", "photos"]
-    assert kept["config"] == {"data": "photos.tar", "valid": None, "seed": 3}
+    weights = {"model": "photos", "sha256": "ab"}
+    assert kept["config"] == {"data": "photos.tar", "valid": None, "seed": 3, "weights": weights}
     assert kept["history"] == [{"epoch": "1", "train_loss": "0.7"}] and kept["result"]["run"] == "photos"
