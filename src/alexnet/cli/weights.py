@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import Commands, cli, columns, emit, new_file, percent
+from alexnet.cli.door import Commands, cli, columns, command, emit, new_file, percent
 from alexnet.progress import say
 
 CHANGE = {"resize rule": "--resize", "class names": "--labels", "mean and scale": "--mean"}
@@ -94,3 +94,33 @@ def _emit(document: dict[str, Any], as_json: bool) -> None:
         say(f"not in the file, taken as usual for such networks: {', '.join(found)}")
     text = f"{document['variant']}, {len(document['classes']):,} classes, from {document['format']}"
     emit(document, as_json, f"{text}\n{document['path']}")
+
+
+def _option(what: str) -> str | None:
+    """The option that says what was guessed."""
+    return next((option for word, option in CHANGE.items() if word in what), None)
+
+
+@command("alexnet export runs/photos --to onnx --out photos.onnx")
+@click.argument("model")
+@click.option("--to", type=click.Choice(["onnx", "pt2", "safetensors"]), required=True, help="Format of the file.")
+@click.option("--int8", is_flag=True, help="Fully connected layers in int8, a quarter of the size; for onnx.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option("--data", help="DATA to compare on; with its labels, accuracy before and after.  [default: patterns]")
+@with_force
+def export(model: str, to: str, int8: bool, out: Path, data: str | None, force: bool, as_json: bool) -> None:
+    """Write a MODEL for other programs.
+
+    The file is run back and compared with the model; where they differ, nothing is written. Files in ONNX take uint8
+    pictures [N, size, size, 3] and are MODELs themselves: predict, evaluate and serve take them, without torch.
+    """
+    from alexnet.use.export import export as run
+    from alexnet.use.export import form_of
+
+    new_file(out, force, form_of(to, int8).endings)
+    found = run(model, to, out, int8, data)
+    same = f"the most probable class is the same on {percent(found['top1_agreement'])} of {found['pictures']} pictures"
+    text = f"{out}: {found['bytes'] / 1e6:.1f} MB, {same}, logits differ by {found['max_abs_difference']:.2g} at most"
+    if "top1_after" in found:
+        text += f"; top-1 {percent(found['top1_before'])} before, {percent(found['top1_after'])} after"
+    emit(found, as_json, text)

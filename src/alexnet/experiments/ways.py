@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import statistics
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.environment import keep_memory
+from alexnet.network.architecture import Input, ResponseNorm, Variant
 from alexnet.network.variants import variant as named
+from alexnet.weights.files import Description
 
 Figures = dict[str, float]
 
@@ -33,12 +36,12 @@ def stock_network(variant: str) -> Any:
     """The network as a textbook writes it: torch's own layers, torch's own response normalisation."""
     from torch import nn
 
-    from alexnet.network.layers import ResponseNorm
+    from alexnet.network.layers import ResponseNorm as Normalisation
     from alexnet.network.model import build
 
     network = build(variant)
     for name, child in network.named_children():
-        if isinstance(child, ResponseNorm) and child.arguments.over == "maps":  # torch has none over space
+        if isinstance(child, Normalisation) and child.arguments.over == "maps":  # torch has none over space
             size, alpha, beta, k, *_ = child.arguments
             setattr(network, name, nn.LocalResponseNorm(size, alpha * size, beta, k))
         for parameter in child.parameters():
@@ -68,8 +71,8 @@ def train_ours(variant: str, batch: int) -> Figures:
     import torch
 
     from alexnet.network import compiled
-    from alexnet.network.architecture import Input
-    from alexnet.network.layers import Pixels, ResponseNorm
+    from alexnet.network.layers import Pixels
+    from alexnet.network.layers import ResponseNorm as Normalisation
     from alexnet.network.model import build
     from alexnet.pictures.batches import Order
     from alexnet.training.checkpoint import State, Sums
@@ -90,7 +93,7 @@ def train_ours(variant: str, batch: int) -> Figures:
     plan = Plan(asked, Order(1000, batch, 0), pixels, size, device, bfloat16(asked, device), None)
     whole = median_seconds(lambda: update(state, plan, views, labels), 6)
     memory = peak_memory() - before
-    norms = {child for child in network.children() if isinstance(child, ResponseNorm)}
+    norms = {child for child in network.children() if isinstance(child, Normalisation)}
     return {"seconds": whole, "memory": memory, "normalisation": _seconds_of(norms, network, plan, views) / whole}
 
 
@@ -116,15 +119,17 @@ def _seconds_of(layers: set[Any], network: Any, plan: Any, views: Any) -> float:
 
 def save_model(variant: str, path: str) -> Figures:
     """A model file of the network as it is before training."""
-    from alexnet.network.architecture import Input
     from alexnet.network.model import build
     from alexnet.weights import files
 
     value = named(variant)
-    rule = Input(size=value.size, stored=value.stored, mean=(120.0,) * 3, scale=(1 / 64,) * 3)
-    names = tuple(f"class {index}" for index in range(value.classes))
-    files.save(Path(path), build(value).state_dict(), files.Description(value, names, rule))
+    files.save(Path(path), build(value).state_dict(), _description(value))
     return {}
+
+
+def _description(value: Variant) -> Description:
+    rule = Input(size=value.size, stored=value.stored, mean=(120.0,) * 3, scale=(1 / 64,) * 3)
+    return Description(value, tuple(f"class {index}" for index in range(value.classes)), rule)
 
 
 def predict_ours(variant: str, batch: int, model: str) -> Figures:
@@ -169,21 +174,23 @@ def predict_stock(variant: str, batch: int) -> Figures:
 
 
 def predict_onnxruntime(variant: str, batch: int) -> Figures:
-    """The same network, exported by torch and computed by ONNX Runtime in float32."""
-    import io
+    """The same network, in float32, from an ONNX file as `alexnet export` writes it; takes uint8 pictures, as ours."""
+    import tempfile
 
-    import onnxruntime
-    import torch
+    import numpy as np
 
-    network, size = bare_network(variant), named(variant).size
-    pictures = torch.randn(batch, 3, size, size)
-    file = io.BytesIO()
-    exported = torch.onnx.export(network, (pictures,), dynamo=True, verbose=False)
-    assert exported is not None
-    file.write(exported.model_proto.SerializeToString())
-    session = onnxruntime.InferenceSession(file.getvalue())
-    feed = {session.get_inputs()[0].name: pictures.numpy()}
-    return {"seconds": median_seconds(lambda: session.run(None, feed), 20)}
+    from alexnet.network.model import build
+    from alexnet.weights import onnx_engine, onnx_graph
+
+    value = named(variant)
+    kept = [(n, x) for n, x in value.layers if not (isinstance(x, ResponseNorm) and x.over == "maps")]
+    value = dataclasses.replace(value, layers=tuple(kept))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx_graph.write(path, _description(value), build(value).state_dict())
+        engine, _ = onnx_engine.load(path)
+    pictures = np.random.default_rng(0).integers(0, 256, (batch, value.size, value.size, 3), dtype=np.uint8)
+    return {"seconds": median_seconds(lambda: engine(pictures), 20)}
 
 
 def limits() -> Figures:

@@ -136,8 +136,13 @@ def describe(path: Path) -> Description:
         raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
     if KEY not in metadata:
         raise WeightsError(f"{path}: a safetensors file without a description of ours; it is not an alexnet model file")
+    return described(path, metadata[KEY])
+
+
+def described(path: Path, text: str) -> Description:
+    """The description in a file's metadata. Raises WeightsError."""
     try:
-        return description_from_json(json.loads(metadata[KEY]))
+        return description_from_json(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: its description is not one: {type(error).__name__}: {error}") from None
 

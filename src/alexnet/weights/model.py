@@ -96,13 +96,18 @@ def answer(probabilities: NDArray[np.float64], classes: tuple[str, ...], top: in
 
 
 def load(model: str | os.PathLike[str], device: str = "cpu", precision: Precision = "auto") -> Model:
-    """The model that MODEL names: a run folder or a model file.
+    """The model that MODEL names: a run folder, a model file or an ONNX file that `alexnet export` wrote.
 
     `precision`: "float32" for the weights as they are; "auto" for the form that answers fastest (`network.inference`).
+    An ONNX file is computed as it was written, on the processor, without torch.
     Never draws initial weights. Raises UsageError when there is none, WeightsError when it is damaged.
     """
+    path = files.locate(model)
+    if path.suffix.lower() == ".onnx":
+        from alexnet.weights import onnx_engine
+
+        return Model(*onnx_engine.load(path))
     from alexnet.weights import torch_engine
 
-    path = files.locate(model)
     description = files.describe(path)
     return Model(torch_engine.load(path, description, device, precision), description)

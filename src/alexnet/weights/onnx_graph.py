@@ -1,4 +1,4 @@
-"""Our network as one ONNX file that computes from decoded pictures, for ONNX Runtime and whatever else reads the format.
+"""Our network as one ONNX file that computes from decoded pictures, for whatever reads the format.
 
 One walk over the variant's layers; every node is named after its layer, the first stage is `pixels`. Standard operators
 alone, no external data; the description is in the metadata, so the file suffices to predict. The same model gives the
@@ -8,7 +8,6 @@ same bytes.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,17 +20,18 @@ from alexnet.errors import UsageError
 from alexnet.network import architecture as a
 from alexnet.network.layers import LUMA
 from alexnet.weights.files import KEY, MEAN_PICTURE, Description
+from alexnet.weights.onnx_engine import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
     from torch import Tensor
 
-INPUT, OUTPUT = "pictures", "logits"
 OPSET, IR = 13, 7  # of 2020: the oldest with all that is needed here, so that old readers take the file too
 MOST_BYTES = 2**31  # that protobuf allows a message
 LEVELS = 127  # of an int8 weight on each side of zero, and of what it is multiplied with
 
 Array = NDArray[Any]
+Numbers = Array | np.floating[Any]
 Weights = dict[str, Array]
 
 
@@ -42,10 +42,10 @@ class Graph:
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
-    def constant(self, name: str, values: Array) -> str:
+    def constant(self, name: str, values: Numbers) -> str:
         from onnx.numpy_helper import from_array
 
-        self.constants.append(from_array(np.ascontiguousarray(values), name))
+        self.constants.append(from_array(np.asarray(values, order="C"), name))
         return name
 
     def node(self, operator: str, name: str, *inputs: str, **attributes: Any) -> str:
@@ -184,7 +184,7 @@ def _conv(graph: Graph, x: str, row: a.Row, layer: a.Conv, weights: Weights) -> 
 def _local(graph: Graph, x: str, row: a.Row, layer: a.Local, weights: Weights) -> str:
     """Windows as columns, by a convolution that copies one value for each kernel, and a product at each place."""
     name, maps, area = row.name, row.input[0], layer.kernel**2
-    channels, height, width = row.output
+    _, height, width = row.output
     one_each = np.tile(np.eye(area, dtype=np.float32), (maps, 1)).reshape(-1, 1, layer.kernel, layer.kernel)
     window = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
     x = graph.node("Conv", f"{name}/windows", x, graph.constant(f"{name}.one_each", one_each), group=maps, **window)
@@ -214,7 +214,7 @@ def _int8(graph: Graph, x: str, name: str, weights: Weights) -> str:
     scale = np.maximum(np.abs(weight).max(1), np.finfo(np.float32).tiny) / LEVELS
     rounded = np.rint(weight / scale[:, None]).astype(np.int8)
 
-    def constant(part: str, values: Array) -> str:
+    def constant(part: str, values: Numbers) -> str:
         return graph.constant(f"{name}.{part}", values)
 
     def node(operator: str, part: str, *inputs: str, **attributes: Any) -> str:
@@ -247,7 +247,8 @@ def _bins(side: int, count: int) -> Array:
     """float32 [count, side]: row i takes the mean from floor(i·side/count) to ceil((i+1)·side/count), torch's bins."""
     places, bins = np.arange(side), np.arange(count)[:, None]
     inside = (places >= bins * side // count) & (places < -(-(bins + 1) * side // count))
-    return (inside / inside.sum(1, keepdims=True)).astype(np.float32)
+    means: Array = (inside / inside.sum(1, keepdims=True)).astype(np.float32)
+    return means
 
 
 def _response_norm(graph: Graph, x: str, row: a.Row, layer: a.ResponseNorm) -> str:
@@ -272,5 +273,6 @@ def _neighbours(maps: int, layer: a.ResponseNorm) -> Array:
     if layer.over == "space":
         return np.ones((maps, 1, layer.size, layer.size), np.float32)
     places = np.arange(maps // layer.columns)
-    near = np.abs(places[:, None] - places) <= layer.size // 2
-    return np.tile(near.astype(np.float32), (layer.columns, 1))[:, :, None, None]
+    near = (np.abs(places[:, None] - places) <= layer.size // 2).astype(np.float32)
+    kernels: Array = np.tile(near, (layer.columns, 1))[:, :, None, None]
+    return kernels

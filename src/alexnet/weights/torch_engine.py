@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,13 @@ class TorchEngine:
             return result.float().cpu().numpy()
 
 
+def from_tensors(description: Description, tensors: Mapping[str, Tensor]) -> TorchEngine:
+    """The engine for tensors in memory that fit the description, in float32."""
+    network = skeleton(description.variant, description.input.size)
+    network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
+    return TorchEngine(_in_use(network), FirstStage(description.input, tensors.get(files.MEAN_PICTURE)))
+
+
 def load(path: Path, description: Description, device: str = "cpu", precision: Precision = "auto") -> TorchEngine:
     """The engine for a model file of ours. Raises WeightsError when it is damaged."""
     keep_memory()
@@ -63,5 +71,9 @@ def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tenso
             raise WeightsError(f"{path}: {name} holds values that are not finite")
     mean_picture = tensors.pop(files.MEAN_PICTURE, None)
     network.load_state_dict(tensors, assign=True)
+    return _in_use(network), mean_picture
+
+
+def _in_use(network: nn.Sequential) -> nn.Sequential:
     network.eval().requires_grad_(False)
-    return network.to(memory_format=torch.channels_last), mean_picture  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,87 @@
+"""Networks that ONNX Runtime computes, from files that `alexnet export` wrote. Without torch and without onnx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.errors import UsageError, WeightsError
+from alexnet.pictures.decode import Pixels
+from alexnet.weights import files
+from alexnet.weights.files import Description
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+INPUT, OUTPUT = "pictures", "logits"
+SILENT = 4  # level of a message that is said: what is wrong comes as an error
+
+
+@dataclass(frozen=True)
+class OnnxEngine:
+    """A session of ONNX Runtime, on the processor."""
+
+    path: Path
+    session: InferenceSession
+
+    def __call__(self, pictures: Pixels) -> NDArray[np.float32]:
+        """uint8 [N, size, size, 3], RGB → float32 logits [N, classes]. Raises WeightsError for what is no number."""
+        try:
+            (logits,) = self.session.run([OUTPUT], {INPUT: np.ascontiguousarray(pictures)})
+        except Exception as error:  # its own classes have no other ancestor
+            raise _damaged(self.path, error) from None
+        if not np.isfinite(logits).all():
+            raise WeightsError(f"{self.path}: gives logits that are not finite")
+        result: NDArray[np.float32] = logits
+        return result
+
+
+def load(path: Path) -> tuple[OnnxEngine, Description]:
+    """The engine for an ONNX file of ours, and what the file says about itself.
+
+    Raises WeightsError for a file that is damaged or does not fit its description, UsageError for another program's.
+    """
+    session = _session(path)
+    metadata = session.get_modelmeta().custom_metadata_map
+    if files.KEY not in metadata:
+        raise UsageError(
+            f"{path}: an ONNX file of another program, without class names and input rule; make a model of it: "
+            f"alexnet weights convert {path} --out {path.stem}.safetensors"
+        )
+    description = files.described(path, metadata[files.KEY])
+    _check(path, session, description)
+    return OnnxEngine(path, session), description
+
+
+def _session(path: Path) -> InferenceSession:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UsageError(f"{path}: needs ONNX Runtime: pip install 'alexnet[onnx]'") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    # Weights packed for products of matrices cost a third of the time of loading and gain a twentieth in use.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path}: ONNX Runtime refuses it: {' '.join(str(error).split())[:300]}")
+
+
+def _check(path: Path, session: InferenceSession, description: Description) -> None:
+    """Raise WeightsError unless what goes in and comes out is what the description says, for any number of pictures."""
+    size = description.input.size
+    expected = {INPUT: ("tensor(uint8)", [size, size, 3]), OUTPUT: ("tensor(float)", [description.variant.classes])}
+    ends: list[Any] = [*session.get_inputs(), *session.get_outputs()]
+    found = {end.name: (end.type, end.shape[1:]) for end in ends if isinstance(end.shape[0], str)}
+    if found != expected or len(ends) > len(expected):
+        shapes = ", ".join(f"{end.name} {end.type} {end.shape}" for end in ends)
+        raise WeightsError(f"{path}: takes and gives {shapes}, which does not fit its description")
