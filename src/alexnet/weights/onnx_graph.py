@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OPSET, IR = 13, 7  # of 2020: the oldest with all that is needed here, so that old readers take the file too
 MOST_BYTES = 2**31  # that protobuf allows a message
 LEVELS = 127  # of an int8 weight on each side of zero, and of what it is multiplied with
+MOST_TERMS = 2**31 // LEVELS**2  # of such a product, that 32 bits surely hold
 
 Array = NDArray[Any]
 Numbers = Array | np.floating[Any]
@@ -140,7 +141,8 @@ def _layer(graph: Graph, x: str, row: a.Row, weights: Weights, int8: bool) -> st
         case a.Linear():
             if len(row.input) == 3:
                 x = graph.node("Flatten", f"{name}/flatten", x)
-            return (_int8 if int8 else _linear)(graph, x, name, weights)
+            few = weights["weight"].shape[1] <= MOST_TERMS
+            return (_int8 if int8 and few else _linear)(graph, x, name, weights)
         case a.ReLU() | a.Tanh() | a.Sigmoid():
             operator = {a.ReLU: "Relu", a.Tanh: "Tanh", a.Sigmoid: "Sigmoid"}[type(row.layer)]
             return graph.node(operator, name, x)

@@ -39,6 +39,7 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
     own = {name: tensor.clone() for name, tensor in tensors.items()}  # not as parts of one mapped file
     engine = torch_engine.from_tensors(description, own)
     module = nn.Sequential(OrderedDict(pixels=engine.pixels, network=engine.network)).eval()
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload] # row by row, as its file wants it
     size = description.input.size
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with torch.no_grad():
