@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "weights",
+    "export",
     "bench",
     "doctor",
 )

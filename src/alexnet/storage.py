@@ -20,7 +20,8 @@ from alexnet.errors import StorageError
 def whole(path: Path) -> Iterator[Path]:
     """Gives a name beside `path` to write to, which becomes `path` when the block ends well: flushed, renamed, and the
     folder flushed too. Otherwise nothing is left. Raises StorageError where the system refuses."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    start, dot, endings = path.name.partition(".")  # a writer may go by the ending, .weights.h5 too
+    partial = path.with_name(f".{start}.partial{dot}{endings}")
     try:
         yield partial
         publish(partial, path)
