@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from photographs import cuts
 
 import alexnet
 from alexnet.cli.main import cli
+from alexnet.cli.weights import TO
 from alexnet.errors import AlexNetError, UsageError
 from alexnet.network.architecture import Input
 from alexnet.network.model import build
@@ -49,14 +51,48 @@ def run(*arguments):
     cli.main([*map(str, arguments)], standalone_mode=False)
 
 
-@pytest.mark.parametrize("to", [to for to in FORMATS if to != "pt2"])
-def test_every_format_computes_the_same(model, tmp_path, capsys, to):
-    out = tmp_path / f"model{FORMATS[to].endings[0]}"
+def other_network(path, to):
+    """A model file of a network that a format holds, for formats that do not hold all."""
+    value = variant({"torchvision": "torchvision", "keras": "le-keras"}[to], 3)
+    if to == "keras":
+        layers = ((n, replace(x, units=64) if n in ("fc6", "fc7") else x) for n, x in value.layers)
+        value = replace(value, layers=tuple(layers))
+    rule = replace(RULE, size=67, stored=70, mean_picture=to == "keras")
+    tensors = build(value, size=67).state_dict()
+    if rule.mean_picture:
+        tensors[files.MEAN_PICTURE] = torch.rand(67, 67, 3) * 255
+    files.save(path, tensors, Description(value, ("ash", "birch", "cedar"), rule))
+    return path
+
+
+CASES = [
+    *[("onnx", ".onnx"), ("safetensors", ".safetensors"), ("torchvision", ".pth")],
+    *[("keras", ending) for ending in (".keras", ".h5", ".weights.h5")],
+]
+
+
+@pytest.mark.parametrize(("to", "ending"), CASES)
+def test_every_format_computes_the_same(model, tmp_path, tmp_path_factory, capsys, to, ending):
+    if to in ("torchvision", "keras"):
+        model = other_network(tmp_path_factory.mktemp("other") / "model.safetensors", to)
+    out = tmp_path / f"model{ending}"
     run("export", model, "--to", to, "--out", out, "--json")
     found = json.loads(capsys.readouterr().out)
     assert found["path"] == str(out) and found["bytes"] == out.stat().st_size
     assert found["top1_agreement"] == 1 and found["max_abs_difference"] < 1e-4 and found["pictures"] == 8
     assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+def test_every_format_has_its_case():
+    assert {to for to, _ in CASES} | {"pt2"} == set(FORMATS) == set(TO)
+
+
+@pytest.mark.parametrize("to", ["torchvision", "keras"])
+def test_a_network_that_a_format_lacks(model, tmp_path, to):
+    out = tmp_path / f"model{FORMATS[to].endings[0]}"
+    with pytest.raises(UsageError, match="cifar-11pct") as refusal:
+        export(model, to, out)
+    assert str(refusal.value).startswith(f"{out}: ") and not list(tmp_path.iterdir())
 
 
 def test_a_program_of_torch_runs_without_us(model, tmp_path):

@@ -11,6 +11,8 @@ from alexnet.cli.door import Commands, cli, columns, command, emit, new_file, pe
 from alexnet.progress import say
 
 CHANGE = {"resize rule": "--resize", "class names": "--labels", "mean and scale": "--mean"}
+CHANGE = {"resize": "--resize", "class names": "--labels", "mean": "--mean", "variant": "--variant"}
+TO = ("onnx", "pt2", "torchvision", "keras", "safetensors")
 with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 with_force = click.option("--force", is_flag=True, help="Overwrite the file.")
 
@@ -103,7 +105,7 @@ def _option(what: str) -> str | None:
 
 @command("alexnet export runs/photos --to onnx --out photos.onnx")
 @click.argument("model")
-@click.option("--to", type=click.Choice(["onnx", "pt2", "safetensors"]), required=True, help="Format of the file.")
+@click.option("--to", type=click.Choice(TO), required=True, help="Format of the file.")
 @click.option("--int8", is_flag=True, help="Fully connected layers in int8, a quarter of the size; for onnx.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--data", help="DATA to compare on; with its labels, accuracy before and after.  [default: patterns]")

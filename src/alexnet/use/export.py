@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Format:
 
     endings: tuple[str, ...]
     write: Callable[[Path, Description, Tensors], None]
-    read: Callable[[Path, Description], Engine]
+    read: Callable[[Path, Description, Tensors], Engine]
     tolerance: Tolerance = EXACT
 
 
@@ -72,19 +72,37 @@ def _write_safetensors(path: Path, description: Description, tensors: Tensors) -
     files.save(path, tensors, description)
 
 
-def _model(path: Path, _: Description) -> Engine:
+def _model(path: Path, *_: object) -> Engine:
     return load(path, precision="float32").engine
 
 
-def _program(path: Path, _: Description) -> Engine:
+def _program(path: Path, *_: object) -> Engine:
     from alexnet.weights.formats import pt2
 
     return pt2.read(path)
 
 
+def _read_by(module: str) -> Callable[[Path, Description, Tensors], Engine]:
+    """`read` of a module of `weights.formats`, for files without an input rule: the network in one, under the model's
+    own rule."""
+
+    def read(path: Path, description: Description, tensors: Tensors) -> Engine:
+        from alexnet.weights import torch_engine
+        from alexnet.weights.formats.foreign import Hints
+
+        hints = Hints(replace(description.variant, size=description.input.size))
+        foreign = import_module(f"alexnet.weights.formats.{module}").read(path, hints)
+        rule = {name: tensor for name, tensor in tensors.items() if name == files.MEAN_PICTURE}
+        return torch_engine.from_tensors(replace(description, variant=foreign.variant), foreign.tensors | rule)
+
+    return read
+
+
 FORMATS = {
     "onnx": Format((".onnx",), _written_by("onnx_graph"), _model),
     "pt2": Format((".pt2",), _written_by("formats.pt2"), _program),
+    "torchvision": Format((".pth", ".pt", ".safetensors"), _written_by("formats.torchvision"), _read_by("torchvision")),
+    "keras": Format((".keras", ".h5"), _written_by("formats.keras"), _read_by("keras")),
     "safetensors": Format((".safetensors",), _write_safetensors, _model),
 }
 INT8 = {"onnx": Format((".onnx",), _write_int8, _model, ROUNDED)}
@@ -112,10 +130,7 @@ def export(
     loaded = load(path, precision="float32")
     pictures, labels = _pictures(loaded.description, data)
     expected = _logits(loaded.engine, pictures)
-    with whole(out) as partial:
-        form.write(partial, loaded.description, files.tensors(path))
-        found = _logits(form.read(partial, loaded.description), pictures)
-        _check(out, form.tolerance, expected, found)
+    found = _written(form, out, loaded.description, files.tensors(path), pictures, expected)
     before, after = expected.argmax(1), found.argmax(1)
     document = {
         "path": str(out),
@@ -127,6 +142,20 @@ def export(
     if labels is None:
         return document
     return document | {"top1_before": float((before == labels).mean()), "top1_after": float((after == labels).mean())}
+
+
+def _written(
+    form: Format, out: Path, description: Description, tensors: Tensors, pictures: Pixels, expected: Logits
+) -> Logits:
+    """Write a file, unless it computes otherwise than expected; what it computes."""
+    with whole(out) as partial:
+        try:
+            form.write(partial, description, tensors)
+            found = _logits(form.read(partial, description, tensors), pictures)
+        except AlexNetError as error:
+            raise type(error)(str(error).replace(str(partial), str(out))) from None
+        _check(out, form.tolerance, expected, found)
+    return found
 
 
 def _pictures(description: Description, data: str | os.PathLike[str] | None) -> tuple[Pixels, NDArray[np.int64] | None]:

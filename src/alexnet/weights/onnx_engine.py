@@ -13,6 +13,7 @@ from alexnet.errors import UsageError, WeightsError
 from alexnet.pictures.decode import Pixels
 from alexnet.weights import files
 from alexnet.weights.files import Description
+from alexnet.weights.formats import onnx
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -45,14 +46,14 @@ def load(path: Path) -> tuple[OnnxEngine, Description]:
 
     Raises WeightsError for a file that is damaged or does not fit its description, UsageError for another program's.
     """
-    session = _session(path)
-    metadata = session.get_modelmeta().custom_metadata_map
+    metadata = onnx.inspect(path)
     if files.KEY not in metadata:
         raise UsageError(
             f"{path}: an ONNX file of another program, without class names and input rule; make a model of it: "
             f"alexnet weights convert {path} --out {path.stem}.safetensors"
         )
     description = files.described(path, metadata[files.KEY])
+    session = _session(path)
     _check(path, session, description)
     return OnnxEngine(path, session), description
 
