@@ -11,7 +11,6 @@ from alexnet.cli.door import Commands, cli, columns, command, emit, new_file, pe
 from alexnet.progress import say
 
 CHANGE = {"resize rule": "--resize", "class names": "--labels", "mean and scale": "--mean"}
-CHANGE = {"resize": "--resize", "class names": "--labels", "mean": "--mean", "variant": "--variant"}
 TO = ("onnx", "pt2", "torchvision", "keras", "safetensors")
 with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 with_force = click.option("--force", is_flag=True, help="Overwrite the file.")
@@ -96,11 +95,6 @@ def _emit(document: dict[str, Any], as_json: bool) -> None:
         say(f"not in the file, taken as usual for such networks: {', '.join(found)}")
     text = f"{document['variant']}, {len(document['classes']):,} classes, from {document['format']}"
     emit(document, as_json, f"{text}\n{document['path']}")
-
-
-def _option(what: str) -> str | None:
-    """The option that says what was guessed."""
-    return next((option for word, option in CHANGE.items() if word in what), None)
 
 
 @command("alexnet export runs/photos --to onnx --out photos.onnx")

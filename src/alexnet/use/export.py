@@ -88,10 +88,9 @@ def _read_by(module: str) -> Callable[[Path, Description, Tensors], Engine]:
 
     def read(path: Path, description: Description, tensors: Tensors) -> Engine:
         from alexnet.weights import torch_engine
-        from alexnet.weights.formats.foreign import Hints
 
-        hints = Hints(replace(description.variant, size=description.input.size))
-        foreign = import_module(f"alexnet.weights.formats.{module}").read(path, hints)
+        wanted = replace(description.variant, size=description.input.size)
+        foreign = import_module(f"alexnet.weights.formats.{module}").read(path, wanted)
         rule = {name: tensor for name, tensor in tensors.items() if name == files.MEAN_PICTURE}
         return torch_engine.from_tensors(replace(description, variant=foreign.variant), foreign.tensors | rule)
 
