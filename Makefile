@@ -13,7 +13,7 @@ demo: .venv/installed-all  ## train on the embedded pictures at 127 pixels, whic
 	@echo "Look at it: $(CURDIR)/runs/demo/report.html"
 
 test: .venv/installed-dev  ## all tests but those marked slow or gpu
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal  # most tests start programs, which one core does
 
 check: .venv/installed-dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check
