@@ -13,7 +13,7 @@ from alexnet.errors import UsageError, WeightsError
 from alexnet.pictures.decode import Pixels
 from alexnet.weights import files
 from alexnet.weights.files import Description
-from alexnet.weights.formats import onnx
+from alexnet.weights.formats import onnx_file
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -46,7 +46,7 @@ def load(path: Path) -> tuple[OnnxEngine, Description]:
 
     Raises WeightsError for a file that is damaged or does not fit its description, UsageError for another program's.
     """
-    metadata = onnx.inspect(path)
+    metadata = onnx_file.inspect(path)
     if files.KEY not in metadata:
         raise UsageError(
             f"{path}: an ONNX file of another program, without class names and input rule; make a model of it: "

@@ -23,18 +23,32 @@ from alexnet.weights.formats import chain, protobuf, torchvision
 from alexnet.weights.formats.caffe_input import imagenet_rule
 from alexnet.weights.formats.chain import Link, Net
 from alexnet.weights.formats.foreign import MEAN_AND_SCALE, PICTURE_SIZE, RESIZE_RULE, Foreign
+from alexnet.weights.formats.onnx_file import (
+    ATTRIBUTES,
+    DIMS,
+    GRAPH,
+    GRAPH_NAME,
+    INITIALIZERS,
+    INPUTS,
+    KIND,
+    NODE_INPUTS,
+    NODE_OUTPUTS,
+    NODES,
+    OUTPUTS,
+    RAW,
+    TENSOR,
+    TENSOR_NAME,
+    TYPE,
+    called,
+    metadata,
+    opened,
+)
 from alexnet.weights.formats.protobuf import BYTES, VARINT, Message
 
 MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES}
 MODEL |= {25: BYTES, 26: BYTES}
-GRAPH, METADATA, TRAINING, FUNCTIONS = 7, 14, 20, 25  # of a model
-NODES, GRAPH_NAME, INITIALIZERS, INPUTS, OUTPUTS, SPARSE = 1, 2, 5, 11, 12, 15  # of a graph
-NODE_INPUTS, NODE_OUTPUTS, NODE_NAME, KIND, ATTRIBUTES, DOMAIN = 1, 2, 3, 4, 5, 7  # of a node
-TENSOR, ALIEN = 5, {6: "a subgraph", 11: "subgraphs", 22: "a sparse tensor", 23: "sparse tensors"}  # of an attribute
-DIMS, TYPE, SEGMENT, TENSOR_NAME, RAW, EXTERNAL, LOCATION = 1, 2, 3, 8, 9, 13, 14  # of a tensor
 DTYPES = {1: "<f4", 7: "<i8", 10: "<f2", 11: "<f8"}  # by ONNX's numbers; float, int64, float16, double
 TYPED = {1: 4, 7: 7, 11: 10}  # the fields of a tensor for values that are not raw
-DOMAINS = ("", "ai.onnx")
 SIZES = ("Shape", "Constant", "Gather", "Squeeze", "Unsqueeze", "Concat", "Slice", "Cast")  # what reckons with shapes
 SIZE = 224  # pixels a side, of a graph for pictures of any size
 
@@ -48,18 +62,10 @@ def recognises(path: Path, head: bytes) -> bool:
     return 1 in begun and bool(begun & {GRAPH, 8})  # its version; its graph or its operators' version
 
 
-def inspect(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file that needs nothing but itself. Touches no weights.
-
-    Raises WeightsError for a file that is damaged, refers to other files, or uses operators that are not ONNX's own.
-    """
-    return _metadata(_checked(path))
-
-
 def read(path: Path, wanted: a.Variant | None = None) -> Foreign:
     """The network in an ONNX file. Raises WeightsError, and UsageError for a file of our own making."""
-    model = _checked(path)
-    if files.KEY in _metadata(model):
+    model = opened(path)
+    if files.KEY in metadata(model):
         raise UsageError(f"{path}: an ONNX file of ours, which can be used as it is: --model {path}")
     graph = model.message(GRAPH)
     walk, any_size = _walked(path, graph)
@@ -75,48 +81,6 @@ def _rule(variant: a.Variant, net: Net) -> a.Input:
     if any(isinstance(layer, a.ResponseNorm) and layer.k == 1 for _, layer in variant.layers):
         return imagenet_rule(net.size, channels)
     return torchvision.input_rule(net.size, channels)
-
-
-# ----------------------------------------------------------------------------------------- what no file may contain
-
-
-def _checked(path: Path) -> Message:
-    """The model in a file, if it is all there and of ONNX's own operators."""
-    model = protobuf.opened(path)
-    for number, what in ((FUNCTIONS, "functions"), (TRAINING, "training")):
-        if number in model:
-            raise WeightsError(f"{path}: holds {what}, which are not read")
-    if GRAPH not in model:
-        raise WeightsError(f"{path}: an ONNX model without a graph")
-    graph = model.message(GRAPH)
-    if SPARSE in graph:
-        raise WeightsError(f"{path}: holds sparse tensors, which are not read")
-    for tensor in graph.messages(INITIALIZERS):
-        _here(path, tensor)
-    for node in graph.messages(NODES):
-        if node.text(DOMAIN) not in DOMAINS:
-            raise WeightsError(f"{path}: {_called(node)} is of the domain {node.text(DOMAIN)!r:.60}, not ONNX's own")
-        for attribute in node.messages(ATTRIBUTES):
-            for number in sorted(ALIEN.keys() & attribute.numbers()):
-                raise WeightsError(f"{path}: {_called(node)} holds {ALIEN[number]}, not read here")
-            for tensor in attribute.messages(TENSOR) + attribute.messages(10):
-                _here(path, tensor)
-    return model
-
-
-def _here(path: Path, tensor: Message) -> None:
-    if EXTERNAL in tensor or tensor.integer(LOCATION):
-        raise WeightsError(f"{path}: {tensor.text(TENSOR_NAME)!r:.60} has its values in another file; only one is read")
-    if SEGMENT in tensor:
-        raise WeightsError(f"{path}: {tensor.text(TENSOR_NAME)!r:.60} is a segment of a tensor")
-
-
-def _metadata(model: Message) -> dict[str, str]:
-    return {entry.text(1): entry.text(2) for entry in model.messages(METADATA)}
-
-
-def _called(node: Message) -> str:
-    return f"{node.text(KIND)!r:.40} {node.text(NODE_NAME)!r:.60}"
 
 
 # ----------------------------------------------------------------------------------------------- along the main chain
@@ -238,9 +202,9 @@ def _walked(path: Path, graph: Message) -> tuple[_Chain, bool]:
         try:
             walk.step(node)
         except a.Collapse:
-            raise WeightsError(f"{path}: {_called(message)} would have no output") from None
+            raise WeightsError(f"{path}: {called(message)} would have no output") from None
         except ValueError as error:
-            raise WeightsError(f"{path}: {_called(message)} {error}") from None
+            raise WeightsError(f"{path}: {called(message)} {error}") from None
     if [value.text(1) for value in graph.messages(OUTPUTS)] != [walk.value]:
         raise WeightsError(f"{path}: its output is not what the last of its operators gives")
     return walk, any_size
