@@ -71,15 +71,43 @@ def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
 @click.option("--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Side of stored pictures.")
 @click.option("--resize", type=click.Choice(["crop", "squash", "pad"]), default="crop", show_default=True)
+@click.option(
+    "--decode",
+    type=click.Choice(["full", "scaled"]),
+    default="full",
+    show_default=True,
+    help="scaled: JPEGs from four times the size on are decoded at part of theirs.",
+)
+@click.option(
+    "--store",
+    "kept",
+    type=click.Choice(["raw", "jpeg"]),
+    default="raw",
+    show_default=True,
+    help="jpeg: a seventh of the room, decoded on use.",
+)
+@click.option(
+    "--from", "origin", type=click.Path(path_type=Path), help="Folder with the files of a data set known by name."
+)
 @click.option("--force", is_flag=True, help="Overwrite a store.")
-def prepare(data: str, out: Path, size: int, resize: Any, force: bool, as_json: bool) -> None:
+def prepare(
+    data: str,
+    out: Path,
+    size: int,
+    resize: Any,
+    decode: Any,
+    kept: Any,
+    origin: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Decode DATA once into a store that opens at once."""
     import time
 
     from alexnet.pictures.store import prepare as make
 
     started = time.monotonic()
-    store = make(data, out, size, resize, force)
+    store = make(data, out, size, resize, force, decode=decode, kept=kept, origin=origin)
     used = sum(file.stat().st_size for file in out.iterdir())
     pictures = sum(map(len, store.parts.values()))
     document = {"pictures": pictures, "bytes": used, "seconds": round(time.monotonic() - started, 3)}

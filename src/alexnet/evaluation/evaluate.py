@@ -21,7 +21,7 @@ from alexnet.pictures.batches import in_order
 from alexnet.pictures.datasets import located
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
-from alexnet.pictures.store import Part, Store, open_store
+from alexnet.pictures.store import Part, Store, open_store, rule_text
 from alexnet.progress import progress
 from alexnet.weights.model import Model, load, softmax
 
@@ -70,10 +70,13 @@ def evaluate(
         raise UsageError(f"{names[0]} and the others differ in their classes; only models of the same can be averaged")
     run = run_of(Path(names[0]), data)
     left = {"leave_out": run["skip_list"], "unreadable": run["recipe"]["unreadable"]} if run else {}
-    stores = [open_store(data, model.input.stored, model.input.resize, **left) for model in loaded]
+    stores = [
+        open_store(data, rule.stored, rule.resize, rule.decode, **left) for rule in (model.input for model in loaded)
+    ]
     for store, model in zip(stores, loaded, strict=True):
-        if store.resize != model.input.resize:
-            raise UsageError(f"{data}: prepared with {store.resize}, but the model wants {model.input.resize}")
+        wanted = rule_text(model.input.resize, model.input.decode)
+        if store.rule != wanted:
+            raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
     # What a run with --valid validated on is other data, whose paths may be the same.
     recorded = run and run["digest"] == stores[0].digest and run["valid"] is None
     own = run_split(Path(names[0])) if recorded else {}

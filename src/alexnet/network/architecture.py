@@ -276,6 +276,7 @@ class Variant:
 class Input:
     """How a decoded picture becomes the network's input; travels in every model file.
 
+    A JPEG is decoded in full, or (`decode` "scaled") at a part of its size that still leaves twice `stored`.
     The picture is brought to `stored` x `stored` by the `resize` rule, a `size` x `size` view is cut from it, channels
     are put in `order`, `mean` is subtracted (0..255, one value per channel, in that order; `mean_picture` says that a
     mean picture stands beside the weights instead) and the result multiplied by `scale`.
@@ -284,6 +285,7 @@ class Input:
     size: int
     stored: int
     resize: Literal["crop", "squash", "pad"] = "crop"
+    decode: Literal["full", "scaled"] = "full"
     order: Literal["RGB", "BGR", "grey"] = "RGB"
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)

@@ -46,7 +46,7 @@ class Archive:
         with self.whole():
             for name, size, contents in self.members():
                 if name in wanted:
-                    read = partial(decode, contents()) if size <= LIMITS.bytes else partial(_refuse, size)
+                    read = partial(_decode, contents()) if size <= LIMITS.bytes else partial(_refuse, size)
                     yield wanted[name], read
 
     @contextmanager
@@ -88,5 +88,9 @@ def _decompressed(file: Path) -> IO[bytes]:
     return cast(IO[bytes], lzma.open(file)) if head == b"\xfd7zXZ\0" else file.open("rb")
 
 
-def _refuse(size: int) -> Image.Image:
+def _decode(data: bytes, least: int = 0) -> Image.Image:
+    return decode(data, least=least)
+
+
+def _refuse(size: int, least: int = 0) -> Image.Image:
     raise PictureError(f"{size:,} bytes are more than the limit of {LIMITS.bytes:,}")

@@ -34,9 +34,9 @@ class Named:
     classes: tuple[str, ...]
     parts: dict[str, int]
 
-    def find(self) -> Path | None:
-        """Its file or folder: in the current folder, or in the cache's `data`; None if it is in neither."""
-        places = (folder / file for folder in folders() for file in self.files)
+    def find(self, origin: Path | None = None) -> Path | None:
+        """Its file or folder: in `origin`, or else in the current folder or the cache's `data`; None if not there."""
+        places = (folder / file for folder in ((origin,) if origin else folders()) for file in self.files)
         return next((place for place in places if place.exists()), None)
 
 
@@ -70,9 +70,11 @@ def folders() -> tuple[Path, Path]:
     return Path(), cache_folder() / "data"
 
 
-def located(data: str | os.PathLike[str]) -> str:
+def located(data: str | os.PathLike[str], origin: Path | None = None) -> str:
     """DATA so that it means the same from any folder: an absolute path, or `patterns`. Raises UsageError for a name
-    whose files are not here."""
+    whose files are not here, or not in the folder `origin`, where that is given."""
+    if origin is not None:
+        return _located_in(data, origin)
     if str(data) == PATTERNS:
         return PATTERNS
     named = NAMED.get(str(data))
@@ -85,6 +87,19 @@ def located(data: str | os.PathLike[str]) -> str:
             f"{data}: {named.files[0]} lies neither in {here} nor in {cache}; download it from {named.download} and "
             "put it there"
         )
+    return str(found.resolve())
+
+
+def _located_in(data: str | os.PathLike[str], origin: Path) -> str:
+    named = NAMED.get(str(data))
+    if named is None or not named.files:
+        known = ", ".join(name for name in NAMED if NAMED[name].files)
+        raise UsageError(
+            f"--from says where the files of a data set known by name lie ({known}); {data} is none of them"
+        )
+    found = named.find(origin)
+    if found is None:
+        raise UsageError(f"{origin}: holds none of {', '.join(named.files)}; download {data} from {named.download}")
     return str(found.resolve())
 
 

@@ -13,6 +13,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +25,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from alexnet.errors import PictureError
 
 Pixels = NDArray[np.uint8]
+Resize = Literal["crop", "squash", "pad"]
+Decoding = Literal["full", "scaled"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 PNG = b"\x89PNG\r\n\x1a\n"
 BITS, PHOTOMETRIC, ZERO_IS_WHITE = 258, 262, 0  # of a TIFF file
+SPARE = 2  # how many times the stored side a JPEG decoded at part of its size still has
 SCALED_PIXELS = 2**23  # of a picture scaled as a whole before its centre is cut out
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: white, as on paper and on most web pages
 
@@ -60,8 +64,25 @@ def read(path: str | os.PathLike[str], limits: Limits = LIMITS) -> bytes:
         raise PictureError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
+def stored(data: bytes, side: int, resize: Resize = "crop", decoding: Decoding = "full") -> Pixels:
+    """A file's contents as uint8 [side, side, 3]: the way that training, evaluation, prediction and serving share.
+
+    `decoding` "scaled" takes large JPEGs at a half, a quarter or an eighth of their size (`decode`), which is quicker;
+    `fit` does the rest. Raises PictureError.
+    """
+    return fit(decode(data, least=least(side, decoding)), side, resize)
+
+
+def least(side: int, decoding: Decoding) -> int:
+    """The shortest side down to which a JPEG may be decoded for a stored picture of `side`; 0: in full."""
+    return SPARE * side if decoding == "scaled" else 0
+
+
+def decode(data: bytes, limits: Limits = LIMITS, least: int = 0) -> Image.Image:
     """The picture that a viewer shows, in mode RGB: upright, first frame, 16 bits scaled, on white.
+
+    With `least`, a JPEG is decoded at the smallest of a half, a quarter and an eighth of its size that leaves its
+    shorter side that long and divides both sides, so that every pixel stays where it was.
 
     Raises PictureError with the reason for anything that is not a whole picture of a known format within the limits.
     """
@@ -74,6 +95,8 @@ def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
             _check_png(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check(picture, limits)
+            if least:
+                _scale(picture, least)
             # Loaded before anything else is asked of it: a damaged PNG raises on the first load alone, and reading
             # its metadata counts as one.
             picture.load()
@@ -97,6 +120,15 @@ def _check(picture: Image.Image, limits: Limits) -> None:
         raise PictureError(f"{frames:,} frames are more than the limit of {limits.frames:,}")
 
 
+def _scale(picture: Image.Image, least: int) -> None:
+    """Have a JPEG's blocks come out at part of their size; other formats know nothing of that."""
+    width, height = picture.size
+    for scale in (8, 4, 2):
+        if min(width, height) >= scale * least and width % scale == height % scale == 0:
+            picture.draft(None, (width // scale, height // scale))
+            return
+
+
 def _check_png(data: bytes) -> None:
     """Compare the checksums of the chunks that make up the pixels; Pillow passes over them, viewers do not."""
     place = len(PNG)
@@ -112,10 +144,9 @@ def _check_png(data: bytes) -> None:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Turned as its metadata says; metadata that cannot be read says nothing."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:
-        return picture
+    with suppress(Exception):
+        ImageOps.exif_transpose(picture, in_place=True)  # which makes no copy of one that is upright
+    return picture
 
 
 def _rgb(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
@@ -124,7 +155,7 @@ def _rgb(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
         return Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _from_wide(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
@@ -143,7 +174,7 @@ def _from_wide(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8)).convert("RGB")
 
 
-def fit(picture: Image.Image, side: int, resize: Literal["crop", "squash", "pad"] = "crop") -> Pixels:
+def fit(picture: Image.Image, side: int, resize: Resize = "crop") -> Pixels:
     """The picture as uint8 [side, side, 3]: the shorter side scaled to `side` and the centre cut out (crop), both
     sides scaled (squash), or the longer side scaled and the rest filled with the mean of the border (pad).
 

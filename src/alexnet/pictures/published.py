@@ -169,5 +169,5 @@ class Cifar10:
                     yield PurePosixPath(path).name, contents()
 
 
-def _picture(record: NDArray[np.uint8]) -> Image.Image:
+def _picture(record: NDArray[np.uint8], least: int = 0) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(record[1:].reshape(3, SIDE, SIDE).transpose(1, 2, 0)))

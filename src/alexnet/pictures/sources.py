@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,8 +18,11 @@ from alexnet.pictures import patterns
 from alexnet.pictures.decode import decode, read
 from alexnet.pictures.layout import Samples, arrange
 
-Read = Callable[[], Image.Image]
-"""Decodes one picture; raises PictureError."""
+
+class Read(Protocol):
+    """Decodes one picture, a JPEG no smaller than `least` (see `decode`); raises PictureError."""
+
+    def __call__(self, least: int = 0) -> Image.Image: ...
 
 
 class Source(Protocol):
@@ -64,7 +67,7 @@ class Folder:
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         for index, path in enumerate(paths):
-            yield index, partial(read_file, self.root / path)
+            yield index, partial(read_file, os.path.join(self.root, path))
 
 
 def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
@@ -82,9 +85,9 @@ def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterat
                 yield from _scan(entry.path, f"{prefix}{entry.name}/", above | {identity})
 
 
-def read_file(path: Path) -> Image.Image:
+def read_file(path: str, least: int = 0) -> Image.Image:
     """A picture from a file. Raises PictureError."""
-    return decode(read(path))
+    return decode(read(path), least=least)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Patterns:
             yield index, partial(_draw, int(path.rsplit("/", 1)[1]))
 
 
-def _draw(index: int) -> Image.Image:
+def _draw(index: int, least: int = 0) -> Image.Image:
     return Image.fromarray(patterns.draw(index)[0])
 
 

@@ -1,8 +1,9 @@
 """Pictures decoded once: uint8 arrays on disk that training, evaluation and prediction open memory-mapped.
 
 A store is a folder: `store.json` (classes, resize rule, digests), and for each part `<part>.npy`, uint8
-[N, size, size, 3]; `<part>.labels.npy`, int64 [N]; `<part>.paths.txt`. One that is made on first use lies in the
-user's cache under a key: digest of the sorted paths, sizes and modification times, and of the resize rule.
+[N, size, size, 3] (or JPEGs: `forms`); `<part>.labels.npy`, int64 [N]; `<part>.paths.txt`. One that is made on first
+use lies in the user's cache under a key: digest of the sorted paths, sizes and modification times, and of the rule by
+which files become pictures.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,30 +29,31 @@ from PIL import Image
 from alexnet.environment import cache_folder
 from alexnet.errors import PictureError, StorageError, UsageError
 from alexnet.pictures import datasets
-from alexnet.pictures.decode import Pixels, fit
+from alexnet.pictures.decode import Decoding, Pixels, Resize, fit, least
+from alexnet.pictures.forms import FORMS, Kept, Pictures
 from alexnet.pictures.layout import Samples
 from alexnet.pictures.sources import Read, Source
 from alexnet.progress import progress, say
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # the first knew neither scaled decoding nor JPEGs
 CACHE_BYTES = 50 * 10**9  # least recently used stores go when the cache would grow beyond this
 REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
 
 SPREAD = 10_000  # pictures of a part, at most, that a statistic is taken over
-
+DIGEST = 32  # bytes
 REFUSED = -1  # the label of a picture that could not be decoded and was skipped; its pixels are zero
-
-Resize = Literal["crop", "squash", "pad"]
 
 
 @dataclass(frozen=True)
 class Part:
     """Pictures of one part of a store, or a choice of them.
 
-    `pictures`: uint8 [*, S, S, 3], memory-mapped; `rows` says which of them belong, in order; `labels` int64 [N].
+    `pictures`: uint8 [*, S, S, 3], memory-mapped or JPEGs; `rows` says which of them belong, in order; `labels`
+    int64 [N].
     """
 
-    pictures: Pixels
+    pictures: Pictures
     all_labels: NDArray[np.int64]
     paths_file: Path
     rows: NDArray[np.int64]
@@ -110,9 +111,16 @@ class Store:
     classes: tuple[str, ...]
     size: int
     resize: Resize
+    decode: Decoding
+    kept: Kept
     parts: dict[str, Part]
     skipped: dict[str, str]
     strays: int
+
+    @property
+    def rule(self) -> str:
+        """By which files became pictures, in words."""
+        return rule_text(self.resize, self.decode)
 
     @property
     def digest(self) -> str:
@@ -129,6 +137,11 @@ class Store:
         return self.parts[part]
 
 
+def rule_text(resize: Resize, decode: Decoding) -> str:
+    """The rule by which files become pictures, in words."""
+    return resize if decode == "full" else f"{resize} and {decode} decoding"
+
+
 def class_counts(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
     """How many pictures each class has."""
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
@@ -141,31 +154,35 @@ def open_store(
     data: str | os.PathLike[str],
     size: int = 256,
     resize: Resize = "crop",
+    decode: Decoding = "full",
     *,
     leave_out: Collection[str] = (),
     unreadable: Literal["refuse", "skip"] = "refuse",
 ) -> Store:
     """The pictures of DATA at `size` x `size`: the prepared store itself, or one from the cache, made if need be.
 
-    A prepared store keeps its own resize rule. Raises PictureError for pictures that cannot be decoded, unless
-    `unreadable` is "skip" and they are at most 1 %.
+    A prepared store keeps its own rules of resizing and decoding. Raises PictureError for pictures that cannot be
+    decoded, unless `unreadable` is "skip" and they are at most 1 %.
     """
     if is_store(data):
         prepared = _open(Path(data))
         if prepared.size == size and not leave_out:
             return prepared
-        resize = prepared.resize
+        resize, decode = prepared.resize, prepared.decode
     source = source_of(data)
-    rule = f"{FORMAT} {size} {resize} {unreadable} {sorted(leave_out)} {source.fingerprint()}"
+    rule = f"{FORMAT} {size} {resize} {decode} {unreadable} {sorted(leave_out)} {source.fingerprint()}"
     folder = cache_folder() / "stores" / hashlib.sha256(rule.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     if not (folder / "store.json").is_file():
-        _prepare(source, folder, size, resize, leave_out=leave_out, unreadable=unreadable, cached=True)
+        _prepare(source, folder, Plan(size, resize, decode), leave_out=leave_out, unreadable=unreadable, cached=True)
     os.utime(folder / "store.json")  # last use, for the cache's clean-up
-    return replace(_open(folder), resize=resize)
+    return _open(folder)
 
 
-def source_of(data: str | os.PathLike[str]) -> Source:
-    """Where the pictures of DATA come from. Raises UsageError."""
+def source_of(data: str | os.PathLike[str], origin: Path | None = None) -> Source:
+    """Where the pictures of DATA come from; `origin`: the folder that holds the files of a data set known by name.
+    Raises UsageError."""
+    if origin is not None:
+        return datasets.source(datasets.located(data, origin))
     return Stored(_open(Path(data))) if is_store(data) else datasets.source(data)
 
 
@@ -175,9 +192,20 @@ def is_store(data: str | os.PathLike[str]) -> bool:
 
 
 def prepare(
-    data: str | os.PathLike[str], folder: Path, size: int = 256, resize: Resize = "crop", force: bool = False
+    data: str | os.PathLike[str],
+    folder: Path,
+    size: int = 256,
+    resize: Resize = "crop",
+    force: bool = False,
+    *,
+    decode: Decoding = "full",
+    kept: Kept = "raw",
+    origin: Path | None = None,
 ) -> Store:
-    """Make a store of DATA in a folder of the user's choice, which must be new; `force` overwrites a store there."""
+    """Make a store of DATA in a folder of the user's choice, which must be new; `force` overwrites a store there.
+
+    `origin`: the folder that holds the files of a data set known by name.
+    """
     if folder.exists():
         if not force:
             raise UsageError(f"{folder} exists; choose another --out, or overwrite a store with --force")
@@ -185,7 +213,10 @@ def prepare(
             raise UsageError(f"{folder} is not a store; --force overwrites stores alone")
     # An earlier store goes only when the new one is whole; DATA may even be the earlier one.
     new = folder.with_name(f".{folder.name}.new") if folder.exists() else folder
-    _prepare(source_of(data), new, size, resize, leave_out=(), unreadable="refuse", cached=False)
+    source = source_of(data, origin)
+    if isinstance(source, Stored):  # whose pictures were decoded by its own rule
+        decode = source.store.decode
+    _prepare(source, new, Plan(size, resize, decode, kept), leave_out=(), unreadable="refuse", cached=False)
     if new != folder:
         shutil.rmtree(folder)
         new.rename(folder)
@@ -195,24 +226,22 @@ def prepare(
 def _open(folder: Path) -> Store:
     try:
         document = json.loads((folder / "store.json").read_text("utf-8"))
-        if document["format"] != FORMAT:
+        if document["format"] not in READABLE:
             raise UsageError(f"{folder}: a store of format {document['format']}; this version reads {FORMAT}")
-        classes, size = tuple(document["classes"]), document["size"]
+        classes, size, kept = tuple(document["classes"]), document["size"], document.get("store", "raw")
         parts = {
-            name: _open_part(folder, name, (entry["count"], size, size, 3), len(classes), entry["digest"])
+            name: _open_part(folder, name, kept, (entry["count"], size, size, 3), len(classes), entry["digest"])
             for name, entry in document["parts"].items()
         }
-        fields = (document["name"], classes, size, document["resize"])
+        fields = (document["name"], classes, size, document["resize"], document.get("decode", "full"), kept)
         return Store(folder, *fields, parts, document["skipped"], document["strays"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise UsageError(f"{folder}: not a whole store: {error}; prepare it anew") from None
 
 
-def _open_part(folder: Path, name: str, shape: tuple[int, ...], classes: int, digest: str) -> Part:
-    pictures = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+def _open_part(folder: Path, name: str, kept: Kept, shape: tuple[int, ...], classes: int, digest: str) -> Part:
+    pictures = FORMS[kept].open(folder, name, shape)
     labels = np.load(folder / f"{name}.labels.npy", allow_pickle=False)
-    if pictures.shape != shape or pictures.dtype != np.uint8:
-        raise ValueError(f"{name}.npy is {pictures.dtype} {pictures.shape}, not uint8 {shape}")
     if labels.shape != shape[:1] or labels.dtype != np.int64:
         raise ValueError(f"{name}.labels.npy is {labels.dtype} {labels.shape}, not int64 {shape[:1]}")
     if len(labels) and not REFUSED <= labels.min() <= labels.max() < classes:
@@ -248,17 +277,39 @@ class Stored:
         }
         for index, path in enumerate(paths):
             part, row = rows[path]
-            yield index, partial(Image.fromarray, part.pictures[row])
+            yield index, partial(_stored_picture, part.pictures, row)
+
+
+def _stored_picture(pictures: Pictures, row: int, least: int = 0) -> Image.Image:
+    return Image.fromarray(pictures[row : row + 1][0])
 
 
 # ------------------------------------------------------------------------------------------------------------ making
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is made of each file, and how it is kept."""
+
+    size: int
+    resize: Resize
+    decode: Decoding
+    kept: Kept = "raw"
+
+    def attempt(self, read: Read) -> tuple[memoryview, bytes] | PictureError:
+        """A picture, packed, and its digest; or why there is none."""
+        try:
+            picture = np.ascontiguousarray(fit(read(least(self.size, self.decode)), self.size, self.resize))
+        except PictureError as error:
+            return error
+        packed = FORMS[self.kept].pack(picture)
+        return packed, hashlib.blake2b(packed, digest_size=DIGEST).digest()
+
+
 def _prepare(
     source: Source,
     folder: Path,
-    size: int,
-    resize: Resize,
+    plan: Plan,
     *,
     leave_out: Collection[str],
     unreadable: str,
@@ -266,11 +317,12 @@ def _prepare(
 ) -> None:
     samples = _without(source.samples(), frozenset(leave_out))
     count = sum(map(len, samples.parts.values()))
-    bytes_needed = count * size * size * 3
+    bytes_needed = round(count * plan.size * plan.size * 3 * FORMS[plan.kept].bytes)
     cap = f" (the cache may grow to {CACHE_BYTES / 1e9:.0f} GB)" if cached else ""
     if samples.strays:
         say(f"{len(samples.strays):,} files are no pictures and are passed by, the first: {samples.strays[0]}")
-    say(f"preparing {count:,} pictures of {source.name} at {size} x {size}: {_bytes(bytes_needed)} in {folder}{cap}")
+    what = f"{count:,} pictures of {source.name} at {plan.size} x {plan.size}"
+    say(f"preparing {what}: {_bytes(bytes_needed)} in {folder}{cap}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if cached:
@@ -279,7 +331,7 @@ def _prepare(
         if free < bytes_needed:
             raise StorageError(f"{folder}: {_bytes(bytes_needed)} needed, {_bytes(free)} free; make room or use --out")
         with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent, ignore_cleanup_errors=True) as making:
-            _write(source, samples, Path(making), size, resize, unreadable)
+            _write(source, samples, Path(making), plan, unreadable)
             Path(making).chmod(0o755)
             _publish(Path(making), folder)
     except OSError as error:
@@ -301,7 +353,8 @@ def _without(samples: Samples, leave_out: frozenset[str]) -> Samples:
 def _make_room(stores: Path, bytes_needed: int) -> None:
     """Drop least recently used stores until `bytes_needed` more fit under the cap."""
     if bytes_needed > CACHE_BYTES:
-        raise UsageError(f"{_bytes(bytes_needed)} are more than the cache may hold; use alexnet prepare --out DIR")
+        remedy = "use alexnet prepare --out DIR, with --store jpeg where that is too much too"
+        raise UsageError(f"{_bytes(bytes_needed)} are more than the cache may hold; {remedy}")
     for left in stores.glob(".making-*"):  # by a process that was killed
         if time.time() - left.stat().st_mtime > 24 * 3600:
             shutil.rmtree(left, ignore_errors=True)
@@ -323,23 +376,22 @@ def _publish(making: Path, folder: Path) -> None:
             raise
 
 
-def _write(source: Source, samples: Samples, folder: Path, size: int, resize: Resize, unreadable: str) -> None:
+def _write(source: Source, samples: Samples, folder: Path, plan: Plan, unreadable: str) -> None:
     refused: dict[str, str] = {}
     parts = {}
     for name, entries in samples.parts.items():
         paths = [path for path, _ in entries]
         labels = np.full(len(paths), REFUSED, np.int64)
-        digests = np.zeros((len(paths), 32), np.uint8)
-        with _array_file(folder / f"{name}.npy", (len(paths), size, size, 3)) as (file, start):
-            decoded = progress(_decoded(source, paths, size, resize), len(paths), f"preparing {name}")
-            for index, picture in decoded:
-                if isinstance(picture, PictureError):
-                    refused[paths[index]] = str(picture)
+        digests = np.zeros((len(paths), DIGEST), np.uint8)
+        with FORMS[plan.kept].create(folder, name, (len(paths), plan.size, plan.size, 3)) as put:
+            for index, made in progress(_made(source, paths, plan), len(paths), f"preparing {name}"):
+                if isinstance(made, PictureError):
+                    refused[paths[index]] = str(made)
                 else:
+                    packed, digest = made
                     labels[index] = entries[index][1]
-                    file.seek(start + index * picture.nbytes)
-                    file.write(picture.data)
-                    digests[index] = np.frombuffer(hashlib.sha256(picture.data).digest(), np.uint8)
+                    put(index, packed)
+                    digests[index] = np.frombuffer(digest, np.uint8)
         missing = [path for path, label in zip(paths, labels, strict=True) if label == REFUSED and path not in refused]
         refused |= dict.fromkeys(missing, "its source holds no such file any more")
         np.save(folder / f"{name}.labels.npy", labels)
@@ -350,8 +402,10 @@ def _write(source: Source, samples: Samples, folder: Path, size: int, resize: Re
         "format": FORMAT,
         "name": source.name,
         "classes": samples.classes,
-        "size": size,
-        "resize": resize,
+        "size": plan.size,
+        "resize": plan.resize,
+        "decode": plan.decode,
+        "store": plan.kept,
         "parts": parts,
         "skipped": refused,
         "strays": len(samples.strays),
@@ -359,41 +413,20 @@ def _write(source: Source, samples: Samples, folder: Path, size: int, resize: Re
     (folder / "store.json").write_text(json.dumps(document, indent=1), "utf-8")
 
 
-@contextmanager
-def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[BinaryIO, int]]:
-    """A .npy file of uint8 `shape`, all zero, open for writing rows, and where its first row starts.
-
-    Written to, not mapped: on a full disk a write raises an error where a mapped page would end the process.
-    """
-    with path.open("w+b") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        start = file.tell()
-        file.truncate(start + int(np.prod(shape)))
-        yield file, start
-
-
-def _decoded(
-    source: Source, paths: list[str], size: int, resize: Resize
-) -> Iterator[tuple[int, Pixels | PictureError]]:
-    """Index and pixels of every picture, or why there are none, decoded on all cores with a bounded queue."""
+def _made(
+    source: Source, paths: list[str], plan: Plan
+) -> Iterator[tuple[int, tuple[memoryview, bytes] | PictureError]]:
+    """Index and what was made of every picture, on all cores; a bounded number of files is in memory at once."""
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[int, Future[Pixels | PictureError]]] = deque()
+    waiting: deque[tuple[int, Future[tuple[memoryview, bytes] | PictureError]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for index, read in source.pictures(paths):
-            waiting.append((index, pool.submit(_attempt, read, size, resize)))
+            waiting.append((index, pool.submit(plan.attempt, read)))
             if len(waiting) > 8 * workers:
                 index, future = waiting.popleft()
                 yield index, future.result()
         for index, future in waiting:
             yield index, future.result()
-
-
-def _attempt(read: Read, size: int, resize: Resize) -> Pixels | PictureError:
-    try:
-        return np.ascontiguousarray(fit(read(), size, resize))
-    except PictureError as error:
-        return error
 
 
 def _judge(refused: dict[str, str], count: int, unreadable: str) -> None:

@@ -65,4 +65,4 @@ class Table:
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         for index, path in enumerate(paths):
-            yield index, partial(read_file, self.file.parent / path)
+            yield index, partial(read_file, os.path.join(self.file.parent, path))

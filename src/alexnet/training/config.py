@@ -21,7 +21,7 @@ from alexnet.network.architecture import Input, Variant
 from alexnet.network.layers import LUMA
 from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
-from alexnet.pictures.store import Part, Store, class_counts, open_store
+from alexnet.pictures.store import rule_text, Part, Store, class_counts, open_store
 from alexnet.progress import say
 from alexnet.training import fine_tuning, memory, recipes
 from alexnet.training.fine_tuning import Initial, Weights
@@ -169,16 +169,14 @@ def resolve(
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device)
-    store = open_store(data, stored, frame.resize, leave_out=skip_list, unreadable=recipe.unreadable)
-    if initial and store.resize != frame.resize:
-        raise UsageError(f"{data}: prepared with {store.resize}, but the weights want {frame.resize}")
+    store = open_store(data, stored, frame.resize, frame.decode, leave_out=skip_list, unreadable=recipe.unreadable)
+    if initial and store.rule != (wanted := rule_text(frame.resize, frame.decode)):
+        raise UsageError(f"{data}: prepared with {store.rule}, but the weights want {wanted}")
     parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
     if valid is not None:
-        other = open_store(valid, stored, store.resize, leave_out=skip_list, unreadable=recipe.unreadable)
-        if other.resize != store.resize:
-            raise UsageError(
-                f"--valid {valid} was prepared with {other.resize}, the training pictures with {store.resize}"
-            )
+        other = open_store(valid, stored, store.resize, store.decode, leave_out=skip_list, unreadable=recipe.unreadable)
+        if other.rule != store.rule:
+            raise UsageError(f"--valid {valid} was prepared with {other.rule}, the training pictures with {store.rule}")
         chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
         parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
     recipe = _with_colours(_for_parts(recipe, draft, parts), parts[TRAIN])
@@ -210,7 +208,7 @@ def _frame(recipe: Recipe, draft: Variant) -> Input:
     """Side of the view and of the stored picture, and the resize rule; what is subtracted comes later."""
     size = recipe.size or draft.size
     stored = size if recipe.margin == "none" else round(draft.stored * size / draft.size)
-    return Input(size, stored, recipe.resize)
+    return Input(size, stored, recipe.resize, decode=recipe.decode)
 
 
 def difference(old: Config, new: Config) -> str | None:
@@ -283,6 +281,7 @@ def input_rule(variant: Variant, recipe: Recipe, size: int, stored: int, store: 
         size=size,
         stored=stored,
         resize=store.resize,
+        decode=store.decode,
         order="grey" if grey else "RGB",
         mean=tuple(round(value, 4) for value in means),
         scale=tuple(recipe.scale / unit for unit in units),

@@ -119,6 +119,7 @@ class Recipe:
     variant: str = "batch-norm"
     size: int = 0  # side of the view; 0: the variant's own; the stored picture is scaled along
     resize: Literal["crop", "squash", "pad"] = "crop"
+    decode: Literal["full", "scaled"] = "full"  # scaled: large JPEGs at part of their size, see `Input`
     margin: Literal["variant", "none"] = "variant"  # what the stored picture has around the view; none: it is the view
     mean: Literal["channels", "picture", "imagenet", "none"] = "channels"  # subtracted from every picture, see `config`
     scale: float = 1 / 64  # what 0..255 is multiplied by after that; 1/64 gives photographs unit variance

@@ -17,7 +17,7 @@ import numpy as np
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.batches import ahead
-from alexnet.pictures.decode import LIMITS, Pixels, decode, fit, read
+from alexnet.pictures.decode import LIMITS, Pixels, read, stored
 from alexnet.pictures.layout import is_picture
 from alexnet.progress import progress
 from alexnet.storage import whole, write_csv, write_json
@@ -82,7 +82,7 @@ def predict(model: Model, inputs: Sequence[str], top: int = 5, views: int = 1) -
 
     def load(path: str) -> Pixels | AlexNetError:
         try:
-            return fit(decode(contents(path)), rule.stored, rule.resize)
+            return stored(contents(path), rule.stored, rule.resize, rule.decode)
         except (PictureError, NetworkError) as error:
             return error
 

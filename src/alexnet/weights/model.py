@@ -13,7 +13,7 @@ from PIL import Image
 
 from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import views
-from alexnet.pictures.decode import Pixels, decode, fit, read
+from alexnet.pictures.decode import Pixels, fit, read, stored
 from alexnet.weights import files
 from alexnet.weights.files import Description
 
@@ -65,7 +65,7 @@ class Model:
         """
         one = isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray)
         several: Iterable[Any] = [pictures] if one else pictures  # type: ignore[assignment]
-        stored = np.stack([fit(_open(p), self.input.stored, self.input.resize) for p in several])
+        stored = np.stack([_stored(p, self.input) for p in several])
         return views.centre(stored, self.input.size)
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 5) -> list[dict[str, Any]]:
@@ -73,12 +73,14 @@ class Model:
         return [answer(row, self.classes, top) for row in softmax(self.logits(self.preprocess(pictures)))]
 
 
-def _open(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+def _stored(picture: Picture, rule: Input) -> Pixels:
+    """uint8 [stored, stored, 3], by the input rule; what is decoded already is only brought to its size."""
     if isinstance(picture, np.ndarray):
-        return Image.fromarray(picture).convert("RGB")
-    return decode(picture if isinstance(picture, bytes) else read(picture))
+        picture = Image.fromarray(picture)
+    if isinstance(picture, Image.Image):
+        return fit(picture.convert("RGB"), rule.stored, rule.resize)
+    data = picture if isinstance(picture, bytes) else read(picture)
+    return stored(data, rule.stored, rule.resize, rule.decode)
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
