@@ -70,19 +70,20 @@ class Folder:
             yield index, partial(read_file, os.path.join(self.root, path))
 
 
-def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
+def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> list[tuple[str, int, int]]:
+    found = []
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
                 status = entry.stat()
             except OSError:  # a dangling link: listed, and refused when it is read
-                yield f"{prefix}{entry.name}", -1, 0
+                found.append((prefix + entry.name, -1, 0))
                 continue
-            identity = (status.st_dev, status.st_ino)
             if not stat.S_ISDIR(status.st_mode):
-                yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns
-            elif identity not in above:  # a link may lead back up
-                yield from _scan(entry.path, f"{prefix}{entry.name}/", above | {identity})
+                found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
+            elif (identity := (status.st_dev, status.st_ino)) not in above:  # a link may lead back up
+                found += _scan(entry.path, f"{prefix}{entry.name}/", above | {identity})
+    return found
 
 
 def read_file(path: str, least: int = 0) -> Image.Image:
@@ -123,5 +124,5 @@ def _draw(index: int, least: int = 0) -> Image.Image:
 
 def digest(what: str, listing: Iterable[tuple[str, int, int]]) -> str:
     """A fingerprint of (path, bytes, modification time) entries."""
-    text = "\n".join([what, *(f"{path}\t{size}\t{time}" for path, size, time in listing)])
+    text = "\n".join([what, *[f"{path}\t{size}\t{time}" for path, size, time in listing]])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
