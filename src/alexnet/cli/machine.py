@@ -14,7 +14,8 @@ from alexnet.storage import write_json
 
 
 @command("alexnet bench train")
-@click.argument("what", type=click.Choice(["train", "predict"]))
+@click.argument("what", type=click.Choice(["train", "predict", "data"]))
+@click.argument("data", required=False)
 @click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
 @click.option(
     "--batch", "batches", multiple=True, type=click.IntRange(1), help="Pictures at once.  [default: 128; 1, 8 and 32]"
@@ -23,16 +24,33 @@ from alexnet.storage import write_json
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to a .json file.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def bench(
-    what: str, variant: str, batches: tuple[int, ...], turns: int, out: Path | None, force: bool, as_json: bool
+    what: str,
+    data: str | None,
+    variant: str,
+    batches: tuple[int, ...],
+    turns: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Measure speed here, the stock way beside ours. Wants a quiet machine."""
-    from alexnet.experiments.bench import bench_predict, bench_train
+    """Measure speed here, the stock way beside ours. Wants a quiet machine.
 
+    train, predict: a network on pictures in memory. data: the way of pictures into the network; DATA is a folder or an
+    archive of photographs (without it patterns are drawn).
+    """
+    from alexnet.experiments.bench import bench_predict, bench_train
+    from alexnet.experiments.bench_data import bench_data
+
+    if what != "data" and data:
+        raise UsageError(f"bench {what} takes no DATA")
     if out:
         new_file(out, force, (".json",))
     if what == "train" and len(batches) > 1:
         raise UsageError("bench train measures one --batch")
-    if what == "train":
+    if what == "data":
+        found = bench_data(data, turns)
+        lines = _data_lines(found)
+    elif what == "train":
         found = bench_train(variant, batches[0] if batches else 128, turns)
         more = f"normalisation {found['normalisation']:.1%}, memory {found['memory']:.2f} x what was counted"
         lines = [_speed(found["what"], found) + f"; {more}"]
@@ -42,6 +60,24 @@ def bench(
     if out:
         write_json(out, found)
     emit(found, as_json, "\n".join(lines))
+
+
+def _data_lines(found: dict[str, Any]) -> list[str]:
+    heading = ("", "ours", "textbook", "times", "limit", "share")
+    rows = [
+        (
+            f"{row['what']}, {row['unit']}",
+            f"{row['ours']:,.0f}",
+            f"{row['stock']:,.0f}",
+            f"{row['ratio']:.2f}",
+            f"{row['limit']:,.0f}",
+            f"{row['share']:.0%}",
+        )
+        for row in found["rows"]
+    ]
+    store = found["store"]
+    opens = f"a store of {store['pictures']:,} pictures opens in {store['opens_in_seconds']:.3f} s"
+    return [columns([heading, *rows]), opens]
 
 
 def _speed(what: str, figures: dict[str, Any]) -> str:

@@ -34,10 +34,10 @@ def bench_train(variant: str, batch: int, turns: int) -> dict[str, Any]:
     the process took beyond torch itself, over what weights, gradients, momentum and activations come to.
     """
     value = _colour(variant)
-    found = _in_turn({way: ["train", way, variant, str(batch)] for way in ("ours", "stock")}, turns)
+    found = in_turn({way: ["train", way, variant, str(batch)] for way in ("ours", "stock")}, turns)
     macs = [row.macs for row in walk(value) if row.macs]
     flops = 2 * (3 * sum(macs) - macs[0])
-    peak = _process(["limits"])["flops"]
+    peak = process(["limits"])["flops"]
     ours, stock = (batch / found[way]["seconds"] for way in ("ours", "stock"))
     return {
         "what": f"train {variant}, batch {batch}",
@@ -68,14 +68,14 @@ def bench_predict(variant: str, batches: Sequence[int], turns: int) -> dict[str,
     in bfloat16. `memory` is what the process took beyond torch itself, over the weights in the form that was used.
     """
     value = _colour(variant)
-    limits = _process(["limits"])
+    limits = process(["limits"])
     names = ("ours", "stock", "onnxruntime") if find_spec("onnxruntime") else ("ours", "stock")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "model.safetensors")
-        _process(["model", variant, model])
+        process(["model", variant, model])
         for batch in batches:
-            found = _in_turn({way: ["predict", way, variant, str(batch), model] for way in names}, turns)
+            found = in_turn({way: ["predict", way, variant, str(batch), model] for way in names}, turns)
             rows.append(_compared(batch, found, _least_seconds(walk(value), batch, found["ours"]["products"], limits)))
     return {
         "what": f"predict {variant}, batch {', '.join(map(str, batches))}",
@@ -119,20 +119,20 @@ def _colour(variant: str) -> Variant:
     return value
 
 
-def _in_turn(ways: dict[str, list[str]], turns: int) -> dict[str, Figures]:
+def in_turn(ways: dict[str, list[str]], turns: int) -> dict[str, Figures]:
     """Each way's figures, the median over its turns."""
     collected: dict[str, list[Figures]] = {way: [] for way in ways}
     for turn in range(turns):
         for way, arguments in ways.items():
-            collected[way].append(_process(arguments))
-            say(f"turn {turn + 1} of {turns}, {way}: {1000 * collected[way][-1]['seconds']:.1f} ms a batch")
+            collected[way].append(process(arguments))
+            say(f"turn {turn + 1} of {turns}, {way}: {1000 * collected[way][-1]['seconds']:.1f} ms")
     return {
         way: {key: statistics.median(turn[key] for turn in found) for key in found[0]}
         for way, found in collected.items()
     }
 
 
-def _process(arguments: list[str]) -> Figures:
+def process(arguments: list[str]) -> Figures:
     command = [sys.executable, "-m", "alexnet.experiments.ways", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

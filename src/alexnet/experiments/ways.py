@@ -206,6 +206,25 @@ def limits() -> Figures:
     }
 
 
+def data_way(what: str, arguments: list[str]) -> Figures:
+    """One of the ways of `feeding`."""
+    from alexnet.experiments import feeding
+
+    ways: dict[str, Callable[..., Figures]] = {
+        "prepare-ours": feeding.prepare_ours,
+        "prepare-limit": feeding.prepare_bare,
+        "prepare-stock": feeding.prepare_stock,
+        "open": feeding.open_folder,
+        "store": feeding.open_store,
+        "feed-ours": lambda store, steps: feeding.feed_ours(store, int(steps)),
+        "feed-limit": lambda store, steps: feeding.feed_limit(store, int(steps)),
+        "feed-stock": lambda folder, steps: feeding.feed_stock(folder, int(steps)),
+        "view": feeding.view,
+        "loop": lambda store, folder, way, turns: feeding.loop(store, folder, way, int(turns)),
+    }
+    return ways[what](*arguments)
+
+
 def peak_memory() -> int:
     """Most bytes that this process has held so far."""
     unit = 1 if sys.platform == "darwin" else 1024
@@ -228,6 +247,8 @@ def main() -> None:
             answer = predict_stock(variant, int(batch))
         case ["predict", "onnxruntime", variant, batch, _]:
             answer = predict_onnxruntime(variant, int(batch))
+        case ["data", what, *arguments]:
+            answer = data_way(what, arguments)
         case _:
             raise SystemExit(f"no such measurement: {sys.argv[1:]}")
     sys.stdout.write(json.dumps(answer))
