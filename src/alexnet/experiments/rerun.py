@@ -206,7 +206,7 @@ def _few(data: str, size: int, arm: Arm, quick: Quick) -> Path:
             met[label] = met.get(label, 0) + 1
             if met[label] > most:
                 rest.append(path)
-    return open_store(data, size, arm.recipe.resize, leave_out=rest).folder
+    return open_store(data, size, arm.recipe.resize, arm.recipe.decode, leave_out=rest).folder
 
 
 def _drawn(folder: Path, classes: int, quick: Quick) -> Path:

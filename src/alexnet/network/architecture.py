@@ -285,11 +285,11 @@ class Input:
     size: int
     stored: int
     resize: Literal["crop", "squash", "pad"] = "crop"
-    decode: Literal["full", "scaled"] = "full"
     order: Literal["RGB", "BGR", "grey"] = "RGB"
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
     mean_picture: bool = False
+    decode: Literal["full", "scaled"] = "full"
 
 
 @dataclass(frozen=True)

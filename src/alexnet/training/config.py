@@ -21,7 +21,7 @@ from alexnet.network.architecture import Input, Variant
 from alexnet.network.layers import LUMA
 from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
-from alexnet.pictures.store import rule_text, Part, Store, class_counts, open_store
+from alexnet.pictures.store import Part, Store, class_counts, open_store, rule_text
 from alexnet.progress import say
 from alexnet.training import fine_tuning, memory, recipes
 from alexnet.training.fine_tuning import Initial, Weights

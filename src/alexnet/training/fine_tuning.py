@@ -20,7 +20,7 @@ from alexnet.weights.files import Description
 INITIAL = "initial.safetensors"  # the model file that a run began with, in its folder
 LAYER_DECAY = 0.7  # where a recipe names none: results/fine-tuning.json
 
-SETTLED = ("variant", "size", "resize", "margin", "mean", "scale")
+SETTLED = ("variant", "size", "resize", "decode", "margin", "mean", "scale")
 """Fields of a recipe that do not apply: network and input rule are the weights' own."""
 
 

@@ -164,7 +164,7 @@ def _pictures(description: Description, data: str | os.PathLike[str] | None) -> 
         first = patterns.COUNTS["train"]  # where the test part begins
         drawn = (Image.fromarray(patterns.draw(first + number)[0]) for number in range(DRAWN))
         return views.centre(np.stack([fit(p, rule.stored, rule.resize) for p in drawn]), rule.size), None
-    store = open_store(data, rule.stored, rule.resize)
+    store = open_store(data, rule.stored, rule.resize, rule.decode)
     part = choose(store, {}, default_split(store, {}), data)
     part = part.take(np.unique(np.linspace(0, len(part) - 1, MOST).astype(np.int64)))
     known = set(store.classes) <= set(description.classes)

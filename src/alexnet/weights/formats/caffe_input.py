@@ -32,7 +32,7 @@ def imagenet_rule(size: int, channels: int) -> Input:
     """How Caffe's networks of ImageNet take their pictures."""
     mean = MEAN if channels == 3 else (float(np.dot(MEAN, LUMA)),)
     order: Literal["BGR", "grey"] = "BGR" if channels == 3 else "grey"
-    return Input(size, max(STORED, size), "squash", order, mean, (1.0,) * channels)
+    return Input(size, max(STORED, size), "squash", order=order, mean=mean, scale=(1.0,) * channels)
 
 
 def input_rule(path: Path, message: Message, layers: Sequence[Layer], channels: int) -> tuple[Input, tuple[str, ...]]:

@@ -115,8 +115,8 @@ def _network(path: Path, root: hdf5.Group, size: int, text: bytes | None, wanted
         guessed = GUESSED
     tensors = _tensors(path, variant, side, stored)
     order: Literal["RGB", "grey"] = "grey" if variant.channels == 1 else "RGB"
-    flat = (0.0,) * variant.channels, (1 / 255,) * variant.channels
-    rule = Input(side, side, "squash", order, *flat)
+    zeros, units = (0.0,) * variant.channels, (1 / 255,) * variant.channels
+    rule = Input(side, side, "squash", order=order, mean=zeros, scale=units)
     return Foreign("Keras", variant, tensors, rule, guessed=guessed)
 
 

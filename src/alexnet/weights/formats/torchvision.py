@@ -129,7 +129,7 @@ def input_rule(size: int, channels: int) -> Input:
     means, deviations = (MEAN, DEVIATION) if channels == 3 else ((sum(MEAN) / 3,), (sum(DEVIATION) / 3,))
     mean, scale = tuple(255 * value for value in means), tuple(1 / (255 * value) for value in deviations)
     order: Literal["RGB", "grey"] = "RGB" if channels == 3 else "grey"
-    return Input(size, max(STORED, size), "crop", order, mean, scale)
+    return Input(size, max(STORED, size), "crop", order=order, mean=mean, scale=scale)
 
 
 def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -> None:
