@@ -25,7 +25,7 @@ def test_the_readme_as_a_person_follows_it(tmp_path, easy_picture):
     for file in ("cat.jpg", "dog.jpg", "holiday/1.png"):
         easy_picture(0, 50).save(tmp_path / file)
     commands = [line.split("#")[0] for block in blocks("") for line in block.splitlines() if line.startswith("alexnet")]
-    assert [shlex.split(command)[1] for command in commands] == ["train", "evaluate", "predict"]
+    assert [shlex.split(command)[1] for command in commands] == ["train", "evaluate", "predict", "export", "predict"]
     for command in commands:
         arguments = [sys.executable, "-m", *shlex.split(command)]
         outcome = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
