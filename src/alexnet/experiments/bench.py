@@ -29,7 +29,7 @@ Figures = dict[str, float]
 def bench_train(variant: str, batch: int, turns: int) -> dict[str, Any]:
     """Training steps on tensors in memory: pictures per second, ours and stock, and ours as a share of the limit.
 
-    The limit is the matrix product in bfloat16 of this machine, measured; a picture costs two operations for each
+    The limit is the matrix product of this machine (`ways.limits`), measured; a picture costs two operations for each
     multiply-add, three times over, less the gradient of the first layer's input, which nobody needs. `memory` is what
     the process took beyond torch itself, over what weights, gradients, momentum and activations come to.
     """
@@ -64,8 +64,9 @@ def bench_predict(variant: str, batches: Sequence[int], turns: int) -> dict[str,
     """Logits of uint8 pictures in memory, for each batch size; stock torch computes the network without normalisation.
 
     `onnxruntime` (where it is installed) computes the same as stock. The limit is the time in which this machine
-    reads the weights of the fully connected layers or multiplies by them, whichever is longer, and multiplies the rest
-    in bfloat16. `memory` is what the process took beyond torch itself, over the weights in the form that was used.
+    reads the weights of the fully connected layers or multiplies by them, whichever is longer, and multiplies the
+    rest, in int8 but for the first layer (`ways.limits`). `memory` is what the process took beyond torch itself, over
+    the weights in the form that was used.
     """
     value = _colour(variant)
     limits = process(["limits"])
@@ -92,10 +93,10 @@ def _least_seconds(rows: Sequence[Row], batch: int, products: float, limits: Fig
 
     `products`: bytes of the weights of the fully connected layers.
     """
+    first, *convolutions = (row.macs for row in rows if row.macs and not isinstance(row.layer, Linear))
     macs = sum(row.macs for row in rows if isinstance(row.layer, Linear))
-    rest = sum(row.macs for row in rows) - macs
-    fc = max(products / limits["bytes"], 2 * batch * macs / limits["flops"])
-    return fc + 2 * batch * rest / limits["flops"]
+    fc = max(products / limits["bytes"], 2 * batch * macs / limits["int8"])
+    return fc + 2 * batch * (first / limits["flops"] + sum(convolutions) / limits["int8"])
 
 
 def _compared(batch: int, found: dict[str, Figures], least: float) -> dict[str, float]:

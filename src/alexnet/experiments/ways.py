@@ -194,16 +194,25 @@ def predict_onnxruntime(variant: str, batch: int) -> Figures:
 
 
 def limits() -> Figures:
-    """Operations a second of large matrix products in bfloat16, and bytes a second read from memory."""
+    """Operations a second of large matrix products, and bytes a second read from memory.
+
+    `flops`: in bfloat16, or float32 where the processor has no such instructions. `int8`: likewise, or as `flops`.
+    """
     import torch
 
+    from alexnet.network.inference import Int8Linear, has_bfloat16
+
     n = 4096
-    left, right = (torch.randn(n, n).bfloat16() for _ in range(2))
+    dtype = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
+    left, right = (torch.rand(n, n).to(dtype) for _ in range(2))
+    flops = 2.0 * n**3 / median_seconds(lambda: left @ right, 7)
     values = torch.ones(2**26)
-    return {
-        "flops": 2.0 * n**3 / median_seconds(lambda: left @ right, 7),
-        "bytes": values.nbytes / median_seconds(values.sum, 7),
-    }
+    found = {"flops": flops, "int8": flops, "bytes": values.nbytes / median_seconds(values.sum, 7)}
+    if torch.cpu._is_vnni_supported():
+        layer = Int8Linear(torch.ones(n, n, dtype=torch.int8), torch.ones(n), torch.zeros(n))
+        levels = torch.ones(n, n, dtype=torch.uint8)
+        found["int8"] = 2.0 * n**3 / median_seconds(lambda: layer.product(levels), 7)
+    return found
 
 
 def data_way(what: str, arguments: list[str]) -> Figures:

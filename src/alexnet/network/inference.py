@@ -55,11 +55,15 @@ class Int8Linear(nn.Module):
         self.register_buffer("zero", torch.zeros_like(unit, dtype=torch.int32))
         self.register_buffer("bias", bias)
 
+    def product(self, levels: Tensor) -> Tensor:
+        """uint8 [N, in] in units of 1 / LEVELS → float32 [N, out]."""
+        picture, layer = (1 / LEVELS, 0), (self.weight, self.unit, self.zero, None)
+        result: Tensor = torch.ops.onednn.qlinear_pointwise(levels, *picture, *layer, *AS_IT_IS)
+        return result
+
     def forward(self, x: Tensor) -> Tensor:
         levels, most = quantised(x)
-        picture, layer = (1 / LEVELS, 0), (self.weight, self.unit, self.zero, None)
-        product = torch.ops.onednn.qlinear_pointwise(levels, *picture, *layer, *AS_IT_IS)
-        return torch.addcmul(self.bias, product, most).to(x.dtype)
+        return torch.addcmul(self.bias, self.product(levels), most).to(x.dtype)
 
 
 class Int8Conv2d(nn.Module):

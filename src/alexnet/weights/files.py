@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
+CONVERT = "other libraries' files become models with: alexnet weights convert FILE --out F"
 SHARED = "model.safetensors"  # what Hugging Face calls the weights of a repository
 BLOCK, MAPPED = 2**18, 2**22  # values that `rows` yields at a time, and has in memory
 DTYPES = {  # in the order in which tensors lie in a file
@@ -133,9 +134,9 @@ def describe(path: Path) -> Description:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
+        raise WeightsError(f"{path}: not a whole safetensors file: {error}; {CONVERT}") from None
     if KEY not in metadata:
-        raise WeightsError(f"{path}: a safetensors file without a description of ours; it is not an alexnet model file")
+        raise WeightsError(f"{path}: a safetensors file without a description of ours; {CONVERT}")
     return described(path, metadata[KEY])
 
 
