@@ -11,11 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import alexnet
 from alexnet.errors import PictureError, UsageError
+from alexnet.network import variants
 from alexnet.network.architecture import Input
+from alexnet.pictures import views
 from alexnet.pictures.decode import decode, fit, stored
 from alexnet.pictures.store import Store, open_store, prepare
-from alexnet.weights.files import input_from_json
+from alexnet.weights.files import Description, input_from_json
+from alexnet.weights.model import Model
 
 
 def photograph(number: int) -> Image.Image:
@@ -202,3 +206,35 @@ def test_files_of_a_named_data_set_are_found_where_they_are_said_to_lie(data: Pa
     with pytest.raises(UsageError, match="--from"):
         prepare(tmp_path / "disk", tmp_path / "other", 16, origin=tmp_path)
     assert not (tmp_path / "other").exists()
+
+
+# ----------------------------------------------------------------------------------------------------------------- use
+
+
+@pytest.mark.parametrize("decoding", ["full", "scaled"])
+def test_a_file_and_its_stored_picture_are_the_same_input(data: Path, decoding: str) -> None:
+    """The promise D4: what a model is asked about in use is what it was trained and evaluated on, bit for bit."""
+    rule = Input(size=56, stored=64, decode=decoding)  # type: ignore[arg-type]
+    variant = variants.variant("lenet-5")
+    model = Model(lambda pictures: np.zeros((len(pictures), 10), np.float32), Description(variant, ("a",) * 10, rule))
+    part = open_store(data, 64, decode=decoding)["train"]  # type: ignore[arg-type]
+    files = [data / path for path in part.paths]
+    expected = views.centre(part.read(slice(None)), 56)
+    np.testing.assert_array_equal(model.preprocess(files), expected)
+    np.testing.assert_array_equal(model.preprocess([file.read_bytes() for file in files]), expected)
+
+
+def test_training_on_a_store_of_jpegs(photos: Path, tmp_path: Path) -> None:
+    store = prepare(photos, tmp_path / "store", 32, kept="jpeg").folder
+    asked = {"variant": "lenet-5", "epochs": 1, "settings": ["size=32", "decode=scaled"]}
+    for name in ("one", "two"):
+        alexnet.train(store, out=tmp_path / name, **asked)  # type: ignore[arg-type]
+    one, two = ((tmp_path / name / "last.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+    rule = alexnet.load(tmp_path / "one").input
+    assert (rule.stored, rule.decode) == (32, "full"), "as the store was made, whatever the recipe says"
+    assert alexnet.evaluate(tmp_path / "one", store).scores["images"] == 18
+    alexnet.train(photos, out=tmp_path / "three", **asked)  # type: ignore[arg-type]
+    assert alexnet.load(tmp_path / "three").input.decode == "scaled"
+    with pytest.raises(UsageError, match="prepared with crop, but the model wants crop and scaled decoding"):
+        alexnet.evaluate(tmp_path / "three", store)

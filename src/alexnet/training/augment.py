@@ -59,8 +59,11 @@ def _random_crop(pictures: Tensor, chance: Chance, size: int) -> Tensor:
 
 
 def _random_resized_crop(view: RandomResizedCrop, pictures: Tensor, chance: Chance, size: int) -> Tensor:
-    boxes = zip(pictures, rectangles(view, chance, pictures.shape[1]), strict=True)
-    return torch.stack([resized(picture[y : y + high, x : x + wide], size) for picture, (x, y, wide, high) in boxes])
+    views = pictures.new_empty((len(pictures), size, size, 3))
+    boxes = rectangles(view, chance, pictures.shape[1])
+    for out, picture, (x, y, width, height) in zip(views, pictures, boxes, strict=True):
+        resize(picture[y : y + height, x : x + width], out)
+    return views
 
 
 def rectangles(view: RandomResizedCrop, chance: Chance, side: int) -> list[tuple[int, int, int, int]]:
@@ -75,15 +78,18 @@ def rectangles(view: RandomResizedCrop, chance: Chance, side: int) -> list[tuple
     return [tuple(row) for row in torch.stack([left, top, width, height], 1).long().tolist()]
 
 
-def resized(picture: Tensor, size: int) -> Tensor:
-    """uint8 [h, w, 3] → uint8 [size, size, 3], bilinear with antialiasing as in Pillow."""
+def resize(picture: Tensor, out: Tensor) -> None:
+    """uint8 [h, w, 3] into uint8 [size, size, 3], bilinear with antialiasing as in Pillow."""
+    size = list(out.shape[:2])
     if picture.device.type != "cpu":  # accelerators resample floats alone
-        floats = picture.permute(2, 0, 1)[None].float()
-        return F.interpolate(floats, (size, size), mode="bilinear", antialias=True)[0].round().permute(1, 2, 0)
-    # Made contiguous first: torch then takes its path for interleaved bytes, three times as fast. By numpy, since
-    # torch would wake all its threads for each picture.
-    planes = torch.from_numpy(np.ascontiguousarray(picture.numpy())).permute(2, 0, 1)[None]
-    return F.interpolate(planes, (size, size), mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+        planes = F.interpolate(picture.permute(2, 0, 1)[None].float(), size, mode="bilinear", antialias=True)
+        out.copy_(planes[0].round().permute(1, 2, 0))
+        return
+    # From contiguous bytes, and by the operator itself, which can be told where to write: so bytes stay interleaved
+    # on both sides, in a third of the time. numpy copies, since torch would wake all its threads for each picture.
+    source = torch.from_numpy(np.ascontiguousarray(picture.numpy())[None]).permute(0, 3, 1, 2)
+    target = out[None].permute(0, 3, 1, 2)
+    torch.ops.aten._upsample_bilinear2d_aa.out(source, size, False, None, None, out=target)
 
 
 def _random_affine(view: RandomAffine, pictures: Tensor, chance: Chance) -> Tensor:
@@ -104,9 +110,9 @@ def _flip(pictures: Tensor, chance: Chance) -> Tensor:
     mirrored = chance["flip"] < 0.5
     if pictures.device.type != "cpu":
         return torch.where(mirrored.view(-1, 1, 1, 1).to(pictures.device), pictures.flip(2), pictures)
-    # A fifth of the time of mirroring all of them and choosing.
-    pairs = zip(pictures, mirrored.tolist(), strict=True)
-    return torch.stack([picture.flip(1) if flipped else picture for picture, flipped in pairs])
+    # A quarter of the time of choosing by `where`, value by value.
+    pairs = zip(pictures, pictures.flip(2), mirrored.tolist(), strict=True)
+    return torch.stack([flipped if chosen else picture for picture, flipped, chosen in pairs])
 
 
 def _colour(view: Colour, pictures: Tensor, chance: Chance) -> Tensor:
