@@ -76,8 +76,8 @@ def calls_of_a_save(saver: Saver) -> Counter[str]:
     log = saver.folder / "calls"
     saver.save("-o", str(log), "-e", "trace=%file,%desc")
     lines = log.read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("read("))  # where it waits for `go`
-    return Counter(line.partition("(")[0] for line in lines[start + 1 :] if "(" in line)
+    start = next(i for i, line in enumerate(lines) if "state.json" in line)  # what a save looks for first
+    return Counter(line.partition("(")[0] for line in lines[start:] if "(" in line)
 
 
 def killed_at_every(saver: Saver, calls: Counter[str]) -> Counter[str]:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 POISON = """
 import sys
 import numpy as np, torch
-from alexnet import cli
+from alexnet.cli import main as cli
 from alexnet.training.train import Plan, train
 import alexnet.run
 
