@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,25 @@ from alexnet.weights.files import Description
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """`network` in the form in which it answers, `pixels` its first stage."""
+    """`network` in the form in which it answers, `pixels` its first stage.
+
+    `assembled` makes the plain network, where `network` is another form of it.
+    """
 
     network: nn.Module
     pixels: nn.Module
+    assembled: Callable[[], nn.Sequential] | None = None
+
+    @cached_property
+    def plain(self) -> nn.Sequential:
+        """The network as its file has it: float32, each layer under its own name, gradients through all of them.
+
+        The form that answers fastest has neither. Made at first use and kept, in memory that the file backs.
+        """
+        if self.assembled is not None:
+            return self.assembled()
+        assert isinstance(self.network, nn.Sequential)
+        return self.network
 
     def __call__(self, pictures: Pixels) -> NDArray[np.float32]:
         """uint8 [N, size, size, 3], RGB → float32 logits [N, classes]."""
@@ -39,23 +55,37 @@ class TorchEngine:
 
 def from_tensors(description: Description, tensors: Mapping[str, Tensor]) -> TorchEngine:
     """The engine for tensors in memory that fit the description, in float32."""
-    network = skeleton(description.variant, description.input.size)
-    network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
-    return TorchEngine(_in_use(network), FirstStage(description.input, tensors.get(files.MEAN_PICTURE)))
+    pixels = FirstStage(description.input, tensors.get(files.MEAN_PICTURE))
+    return TorchEngine(_plain(description, tensors), pixels)
 
 
 def load(path: Path, description: Description, device: str = "cpu", precision: Precision = "auto") -> TorchEngine:
     """The engine for a model file of ours. Raises WeightsError when it is damaged."""
     keep_memory()
-    network, mean_picture = assemble(path, description)
+    tensors = files.tensors(path)  # mapped now: the plain network is made of them, whatever lies at `path` by then
+    network, mean_picture = _checked(path, description, tensors)
     network.to(device)
     form = in_form(network, lambda name: files.rows(path, name), precision)
-    return TorchEngine(form, FirstStage(description.input, mean_picture).to(device))
+    pixels = FirstStage(description.input, mean_picture).to(device)
+    if form is network:
+        return TorchEngine(form, pixels)
+    return TorchEngine(form, pixels, partial(_plain, description, tensors, device))
+
+
+def _plain(description: Description, tensors: Mapping[str, Tensor], device: str = "cpu") -> nn.Sequential:
+    network = skeleton(description.variant, description.input.size)
+    network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
+    return _in_use(network).to(device)
 
 
 def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
     """The network in use with its weights from the file, and the mean picture, everything about them checked."""
-    tensors = files.tensors(path)
+    return _checked(path, description, files.tensors(path))
+
+
+def _checked(
+    path: Path, description: Description, tensors: Mapping[str, Tensor]
+) -> tuple[nn.Sequential, Tensor | None]:
     expected: dict[str, Tensor] = {}
     if description.input.mean_picture:
         expected[files.MEAN_PICTURE] = torch.empty(description.input.size, description.input.size, 3, device="meta")
@@ -69,9 +99,8 @@ def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tenso
         blocks = map(Tensor.numpy, files.rows(path, name))
         if not all(np.isfinite((block.min(), block.max())).all() for block in blocks):
             raise WeightsError(f"{path}: {name} holds values that are not finite")
-    mean_picture = tensors.pop(files.MEAN_PICTURE, None)
-    network.load_state_dict(tensors, assign=True)
-    return _in_use(network), mean_picture
+    network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
+    return _in_use(network), tensors.get(files.MEAN_PICTURE)
 
 
 def _in_use(network: nn.Sequential) -> nn.Sequential:
