@@ -10,15 +10,18 @@ file. A model in an ONNX file can be asked for the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alexnet.errors import UsageError, unknown
+from alexnet.insight import occlusion as covering
+from alexnet.insight.targets import Floats, Target, stacked, targets
 from alexnet.network import architecture as a
 from alexnet.network.fields import Field, fields
+from alexnet.pictures import chance
 from alexnet.pictures.decode import Pixels
 from alexnet.weights.model import Model
 from alexnet.weights.onnx_engine import OnnxEngine
@@ -26,11 +29,26 @@ from alexnet.weights.onnx_engine import OnnxEngine
 if TYPE_CHECKING:
     from alexnet.weights.torch_engine import TorchEngine
 
-BATCH = 64  # pictures that go through a network for their answers alone
+Saliency = Literal["gradient", "guided", "smoothed"]
+SALIENCY: tuple[Saliency, ...] = ("gradient", "guided", "smoothed")
+HEAT = ("grad-cam", "saliency", "occlusion")
+SAMPLES, NOISE, SEED = 25, 0.15, 0  # of SmoothGrad: noisy copies, their deviation as a share of a picture's range
 
-Floats = NDArray[np.float32]
-Target = int | str | Sequence[int | str] | None
-"""A class by index or name, for all pictures or one for each; None: the predicted class."""
+
+def explain(
+    model: Model, pictures: Pixels, method: str = "grad-cam", layer: str | None = None, target: Target = None
+) -> Floats:
+    """Heat by one of the methods in HEAT, or the `activations` of a layer. Raises UsageError."""
+    match method:
+        case "grad-cam":
+            return grad_cam(model, pictures, layer, target)
+        case "saliency":
+            return saliency(model, pictures, target)
+        case "occlusion":
+            return occlusion(model, pictures, target)
+        case "activations":
+            return activations(model, pictures, last_convolution(model.variant) if layer is None else layer)
+    raise unknown("method", method, (*HEAT, "activations"))
 
 
 def grad_cam(model: Model, pictures: Pixels, layer: str | None = None, target: Target = None) -> Floats:
@@ -44,56 +62,97 @@ def grad_cam(model: Model, pictures: Pixels, layer: str | None = None, target: T
 
 
 def evidence(model: Model, pictures: Pixels, layer: str | None = None, target: Target = None) -> Floats:
-    """What `grad_cam` is made of, float32 [N, size, size], in the units of the layer's maps and the target's logit."""
+    """What `grad_cam` scales: float32 [N, size, size], in units of the target's logit."""
     engine = plain(model, "Grad-CAM")
     layer = last_convolution(model.variant) if layer is None else layer
-    spread = _field_of(model, layer).spread(model.input.size).astype(np.float32)
+    spread = _field(model, layer).spread(model.input.size).astype(np.float32)
     from alexnet.insight import gradients
 
     maps = gradients.grad_cam(engine, pictures, layer, targets(model, pictures, target))
-    return _stacked((_both_ways(spread, batch) for batch in maps), pictures.shape[:3])
+    return stacked(((spread @ batch @ spread.T).astype(np.float32) for batch in maps), pictures.shape[:3])
 
 
-def targets(model: Model, pictures: Pixels, target: Target = None) -> NDArray[np.int64]:
-    """The class to explain for each picture, int64 [N]. Raises UsageError for a class that the model does not know."""
-    if target is None:
-        return np.asarray(logits(model, pictures).argmax(axis=1), np.int64)
-    if isinstance(target, int | str):
-        return np.full(len(pictures), class_index(model.classes, target), np.int64)
-    if len(target) != len(pictures):
-        raise UsageError(f"{len(target)} target classes for {len(pictures)} pictures; give one, or one for each")
-    return np.array([class_index(model.classes, one) for one in target], np.int64)
+def saliency(model: Model, pictures: Pixels, target: Target = None, kind: Saliency = "gradient") -> Floats:
+    """Heat where small changes of the picture change the target's logit most.
+
+    gradient: as it is (Simonyan and others 2014). guided: only through what is positive on the way back (Springenberg
+    and others 2015), for networks of ReLUs. smoothed: the mean over noisy copies of the picture (SmoothGrad: Smilkov
+    and others 2017); the noise is a table of its own, so that answers repeat. Raises UsageError.
+    """
+    return heat(sensitivity(model, pictures, target, kind))
 
 
-def logits(model: Model, pictures: Pixels) -> Floats:
-    """What `Model.logits` gives for any number of pictures, also for none, a batch at a time."""
-    batches = (model.logits(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH))
-    return _stacked(batches, (len(pictures), len(model.classes)))
+def sensitivity(
+    model: Model,
+    pictures: Pixels,
+    target: Target = None,
+    kind: Saliency = "gradient",
+    samples: int = SAMPLES,
+    noise: float = NOISE,
+) -> Floats:
+    """What `saliency` scales: float32 [N, size, size], the largest change of the target's logit per grey level, of the
+    three colours. `samples` and `noise` are for smoothed alone."""
+    engine = plain(model, "saliency")
+    chosen = targets(model, pictures, target)
+    from alexnet.insight import gradients
+
+    shown = pictures.astype(np.float32)
+    match kind:
+        case "gradient":
+            found = gradients.picture_gradients(engine, engine.plain, shown, chosen)
+        case "guided" if any(isinstance(layer, a.ReLU) for _, layer in model.variant.layers):
+            found = gradients.picture_gradients(engine, gradients.guided(engine.plain), shown, chosen)
+        case "guided":
+            raise UsageError(f"{model.variant.name}: has no ReLUs to be guided through; take gradient or smoothed")
+        case "smoothed":
+            deviation = noise * _range(shown)
+            found = np.zeros_like(shown)
+            for sample in range(samples):
+                noisy = shown + deviation * normal(sample, shown.shape[1:])
+                found += gradients.picture_gradients(engine, engine.plain, noisy, chosen) / np.float32(samples)
+        case _:
+            raise unknown("kind of saliency", kind, SALIENCY)
+    return np.asarray(abs(found).max(axis=3), np.float32)
 
 
-def class_index(classes: Sequence[str], target: int | str) -> int:
-    """Place of a class that is given by name or, where no class has that name, by its index. Raises UsageError."""
-    if str(target) in classes and not isinstance(target, int):
-        return classes.index(str(target))
-    try:
-        index = int(target)
-    except ValueError:
-        raise unknown("class", str(target), classes) from None
-    if not 0 <= index < len(classes):
-        raise UsageError(f"no class {index}: the model's {len(classes)} classes are numbered from 0")
-    return index
+def occlusion(
+    model: Model,
+    pictures: Pixels,
+    target: Target = None,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: tuple[int, int, int] | None = None,
+) -> Floats:
+    """Heat where covering a `window` x `window` square, moved by `stride` pixels, lowers the target's probability.
+
+    `fill`: red, green and blue of the cover; by default the mean colour by the input rule. Works for ONNX models too.
+    Raises UsageError.
+    """
+    return heat(drops(model, pictures, target, window, stride, fill))
 
 
-def last_convolution(variant: a.Variant) -> str:
-    """The layer after which the last convolution's maps are complete: its non-linearity. Raises UsageError."""
-    names = [name for name, _ in variant.layers]
-    places = [i for i, (_, layer) in enumerate(variant.layers) if isinstance(layer, a.Conv | a.Local)]
-    if not places:
-        raise UsageError(f"{variant.name}: has no convolution")
-    end = places[-1]
-    while end + 1 < len(names) and isinstance(variant.layers[end + 1][1], a.BatchNorm | a.Nonlinearity):
-        end += 1
-    return names[end]
+def drops(
+    model: Model,
+    pictures: Pixels,
+    target: Target = None,
+    window: int | None = None,
+    stride: int | None = None,
+    fill: tuple[int, int, int] | None = None,
+) -> Floats:
+    """What `occlusion` scales: float32 [N, size, size], by how much the logarithm of the target's probability falls."""
+    how = covering.windows(model.input.size, window, stride)
+    return covering.drops(model, pictures, targets(model, pictures, target), *how, fill or covering.cover(model.input))
+
+
+def activations(model: Model, pictures: Pixels, layer: str) -> Floats:
+    """What comes out of a layer: float32 [N, channels, height, width], or [N, units]. Raises UsageError."""
+    engine = plain(model, "a layer's activations")
+    shapes = {row.name: row.output for row in a.walk(model.variant, model.input.size)}
+    if layer not in shapes:
+        raise unknown("layer", layer, shapes)
+    from alexnet.insight import gradients
+
+    return stacked(gradients.outputs(engine, pictures, layer), (len(pictures), *shapes[layer]))
 
 
 def plain(model: Model, what: str) -> TorchEngine:
@@ -106,6 +165,22 @@ def plain(model: Model, what: str) -> TorchEngine:
     return model.engine  # type: ignore[return-value]
 
 
+def convolutions(variant: a.Variant) -> list[str]:
+    """The layers after which a convolution's maps are complete: each one's non-linearity, if it has one."""
+    found = []
+    for place, (_, layer) in enumerate(variant.layers):
+        if isinstance(layer, a.Conv | a.Local):
+            found.append(_completed(variant.layers, place))
+    return found
+
+
+def last_convolution(variant: a.Variant) -> str:
+    """The last of `convolutions`. Raises UsageError."""
+    if found := convolutions(variant):
+        return found[-1]
+    raise UsageError(f"{variant.name}: has no convolution")
+
+
 def heat(values: Floats) -> Floats:
     """Each picture's values from 0 to 1: negative ones 0, the largest 1."""
     positive = values.clip(0)
@@ -114,23 +189,28 @@ def heat(values: Floats) -> Floats:
     return result
 
 
-def _field_of(model: Model, layer: str) -> Field:
+def normal(sample: int, shape: tuple[int, ...]) -> Floats:
+    """Normally distributed noise of deviation 1, the same for every picture (Box and Muller's transform)."""
+    count = math.prod(shape)
+    first, second = chance.uniform(SEED, "saliency", sample, 0, 2 * count).reshape(2, *shape)
+    return np.asarray(np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * np.pi * second), np.float32)
+
+
+def _range(pictures: Floats) -> Floats:
+    """From each picture's darkest value to its brightest, [N, 1, 1, 1]."""
+    return np.asarray(np.ptp(pictures, axis=(1, 2, 3)), np.float32)[:, None, None, None]
+
+
+def _completed(layers: Sequence[tuple[str, a.Layer]], place: int) -> str:
+    """The layer that a layer's normalisation and non-linearity end with."""
+    while place + 1 < len(layers) and isinstance(layers[place + 1][1], a.BatchNorm | a.Nonlinearity):
+        place += 1
+    return layers[place][0]
+
+
+def _field(model: Model, layer: str) -> Field:
     """The receptive field of a layer that gives maps. Raises UsageError."""
     known = fields(model.variant, model.input.size)
     if layer not in known:
         raise unknown("layer with maps", layer, known)
     return known[layer]
-
-
-def _both_ways(spread: Floats, maps: Floats) -> Floats:
-    """[N, cells, cells] → [N, size, size]."""
-    return np.asarray(spread @ maps @ spread.T, np.float32)
-
-
-def _stacked(batches: Iterable[Floats], shape: tuple[int, ...]) -> Floats:
-    """Batches one after the other in one array, which may be of no rows."""
-    whole, start = np.empty(shape, np.float32), 0
-    for batch in batches:
-        whole[start : start + len(batch)] = batch
-        start += len(batch)
-    return whole

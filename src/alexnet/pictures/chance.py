@@ -32,6 +32,7 @@ PURPOSES = (
     "noise1",
     "noise2",
     "noise3",
+    "saliency",
 )
 """One column each; new ones go at the end, since a column's number is part of its stream."""
 

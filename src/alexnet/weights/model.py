@@ -18,6 +18,7 @@ from alexnet.weights import files
 from alexnet.weights.files import Description
 
 if TYPE_CHECKING:
+    from alexnet.insight.targets import Target
     from alexnet.network.inference import Precision
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | Pixels
@@ -65,12 +66,30 @@ class Model:
         """
         one = isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray)
         several: Iterable[Any] = [pictures] if one else pictures  # type: ignore[assignment]
-        stored = np.stack([_stored(p, self.input) for p in several])
+        side = self.input.stored
+        stored = np.array([_stored(p, self.input) for p in several], np.uint8).reshape(-1, side, side, 3)
         return views.centre(stored, self.input.size)
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 5) -> list[dict[str, Any]]:
         """Label, probability and the `top` most probable classes of each picture, as `alexnet predict --json`."""
         return [answer(row, self.classes, top) for row in softmax(self.logits(self.preprocess(pictures)))]
+
+    def explain(
+        self,
+        pictures: Picture | Iterable[Picture],
+        method: str = "grad-cam",
+        layer: str | None = None,
+        target: Target = None,
+    ) -> NDArray[np.float32]:
+        """Heat float32 [N, size, size] in 0..1, over what `preprocess` gives: where the evidence for a class lies.
+
+        `method`: grad-cam (at `layer`), saliency or occlusion; or activations, what comes out of `layer`. `target`: a
+        class by index or name, one for all or one for each; by default the one predicted. `insight.explain` has more.
+        Raises UsageError and PictureError.
+        """
+        from alexnet.insight import explain
+
+        return explain.explain(self, self.preprocess(pictures), method, layer, target)
 
 
 def _stored(picture: Picture, rule: Input) -> Pixels:
