@@ -2,74 +2,22 @@
 
 from __future__ import annotations
 
-import glob
-import http.client
-import os
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
+from alexnet.errors import AlexNetError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
-from alexnet.pictures.batches import ahead
-from alexnet.pictures.decode import LIMITS, Pixels, read, stored
-from alexnet.pictures.layout import is_picture
+from alexnet.pictures.decode import Pixels
+from alexnet.pictures.inputs import chunks, expand, opened
 from alexnet.progress import progress
 from alexnet.storage import whole, write_csv, write_json
 from alexnet.weights.model import Model, answer
 
 BATCH = 32
-URL_SECONDS = 20.0
 COLUMNS = ("path", "label", "probability", "error")  # of a table of answers
-
-
-def expand(inputs: Sequence[str]) -> list[str]:
-    """Every picture that the inputs name, in their order; a folder gives its pictures sorted by path."""
-    found: list[str] = []
-    for text in inputs:
-        if _is_url(text) or os.path.isfile(text):
-            found.append(text)
-        elif os.path.isdir(text):
-            found += _inside(text) or [text]  # a folder without pictures is refused when it is read
-        else:
-            found += sorted(name for name in glob.glob(text, recursive=True) if os.path.isfile(name)) or [text]
-    return found
-
-
-def _inside(folder: str) -> list[str]:
-    paths = (path.relative_to(folder) for path in Path(folder).rglob("*"))
-    return sorted(os.path.join(folder, path) for path in paths if is_picture(PurePosixPath(path.as_posix())))
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
-
-
-def contents(text: str) -> bytes:
-    """Bytes of a file or URL, within the limits of size and time. Raises PictureError or NetworkError."""
-    if not _is_url(text):
-        return read(text)
-    try:
-        request = urllib.request.Request(text, headers={"User-Agent": "alexnet"})
-        with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
-            return _received(response)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise NetworkError(f"cannot be fetched: {getattr(error, 'reason', error)}") from None
-
-
-def _received(response: IO[bytes]) -> bytes:
-    """The whole body, or one byte more than is allowed; a sender that is too slow is not waited for."""
-    data, deadline = bytearray(), time.monotonic() + URL_SECONDS
-    while len(data) <= LIMITS.bytes and (chunk := response.read1(2**16)):  # type: ignore[attr-defined]
-        data += chunk
-        if time.monotonic() > deadline:
-            raise NetworkError(f"cannot be fetched: not complete after {URL_SECONDS:.0f} s")
-    return bytes(data)
 
 
 def predict(model: Model, inputs: Sequence[str], top: int = 5, views: int = 1) -> list[dict[str, Any]]:
@@ -78,24 +26,11 @@ def predict(model: Model, inputs: Sequence[str], top: int = 5, views: int = 1) -
     Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others.
     """
     paths = expand(inputs)
-    rule = model.input
-
-    def load(path: str) -> Pixels | AlexNetError:
-        try:
-            return stored(contents(path), rule.stored, rule.resize, rule.decode)
-        except (PictureError, NetworkError) as error:
-            return error
-
+    pictures = progress(opened(paths, model.input), len(paths), "predicting")
     entries: list[dict[str, Any]] = []
-    loaded = progress(ahead(load, paths, os.cpu_count() or 1), len(paths), "predicting")
-    for chunk in _chunks(zip(paths, loaded, strict=True)):
+    for chunk in chunks(zip(paths, pictures, strict=True), BATCH):
         entries += _answers(model, chunk, top, views)
     return entries
-
-
-def _chunks(pairs: Iterator[tuple[str, Pixels | AlexNetError]]) -> Iterator[list[tuple[str, Pixels | AlexNetError]]]:
-    while chunk := list(islice(pairs, BATCH)):
-        yield chunk
 
 
 def _answers(

@@ -1,0 +1,91 @@
+"""Pictures that somebody names: files, folders, patterns of names, URLs; read and decoded ahead of their use."""
+
+from __future__ import annotations
+
+import glob
+import http.client
+import os
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import IO, TypeVar
+
+from alexnet.errors import AlexNetError, NetworkError, PictureError
+from alexnet.network.architecture import Input
+from alexnet.pictures.batches import ahead
+from alexnet.pictures.decode import LIMITS, Pixels, read, stored
+from alexnet.pictures.layout import is_picture
+
+T = TypeVar("T")
+
+URL_SECONDS = 20.0
+
+
+def expand(inputs: Sequence[str]) -> list[str]:
+    """Every picture that the inputs name, in their order; a folder gives its pictures sorted by path."""
+    found: list[str] = []
+    for text in inputs:
+        if _is_url(text) or os.path.isfile(text):
+            found.append(text)
+        elif os.path.isdir(text):
+            found += _inside(text) or [text]  # a folder without pictures is refused when it is read
+        else:
+            found += sorted(name for name in glob.glob(text, recursive=True) if os.path.isfile(name)) or [text]
+    return found
+
+
+def _inside(folder: str) -> list[str]:
+    paths = (path.relative_to(folder) for path in Path(folder).rglob("*"))
+    return sorted(os.path.join(folder, path) for path in paths if is_picture(PurePosixPath(path.as_posix())))
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def contents(text: str) -> bytes:
+    """Bytes of a file or URL, within the limits of size and time. Raises PictureError or NetworkError."""
+    if not _is_url(text):
+        return read(text)
+    try:
+        request = urllib.request.Request(text, headers={"User-Agent": "alexnet"})
+        with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
+            return _received(response)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise NetworkError(f"cannot be fetched: {getattr(error, 'reason', error)}") from None
+
+
+def _received(response: IO[bytes]) -> bytes:
+    """The whole body, or one byte more than is allowed; a sender that is too slow is not waited for."""
+    data, deadline = bytearray(), time.monotonic() + URL_SECONDS
+    while len(data) <= LIMITS.bytes and (chunk := response.read1(2**16)):  # type: ignore[attr-defined]
+        data += chunk
+        if time.monotonic() > deadline:
+            raise NetworkError(f"cannot be fetched: not complete after {URL_SECONDS:.0f} s")
+    return bytes(data)
+
+
+def opened(paths: Sequence[str], rule: Input) -> Iterator[Pixels | AlexNetError]:
+    """Each picture as uint8 [stored, stored, 3], or why it is refused, in order; a few read ahead on other threads."""
+
+    def load(path: str) -> Pixels | AlexNetError:
+        try:
+            return stored(contents(path), rule.stored, rule.resize, rule.decode)
+        except (PictureError, NetworkError) as error:
+            return error
+
+    return ahead(load, paths, os.cpu_count() or 1)
+
+
+def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`; the last may be shorter."""
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def class_of(path: str, classes: Sequence[str]) -> str | None:
+    """The class in whose folder a picture lies, if the folder that holds it is called after one."""
+    folder = PurePosixPath(Path(path).as_posix()).parent.name
+    return folder if folder in classes else None
