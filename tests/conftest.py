@@ -55,6 +55,14 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs leave their pictures empty, which draws them in no time: most of a small run is drawing."""
+    from alexnet.insight import plots
+
+    monkeypatch.setattr(plots, "write", lambda figure, path: path.touch())
+
+
 class Outcome:
     """What a process said and how it ended."""
 

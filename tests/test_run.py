@@ -32,6 +32,8 @@ from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan
 from alexnet.weights import files
 
+pytestmark = pytest.mark.usefixtures("undrawn")  # tests/insight looks at what is drawn
+
 SMALL = {"variant": "lenet-5", "epochs": 3, "settings": ["batch_size=16"]}
 
 
@@ -124,29 +126,32 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5, 10])
 @pytest.mark.parametrize(("recipe", "settings"), WAYS.values(), ids=WAYS.keys())
-def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monkeypatch, stop, recipe, settings):
+def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monkeypatch, recipe, settings):
     """54 pictures in batches of 16: 4 steps an epoch or 3; the stops lie at and between the ends of epochs."""
     asked = {**SMALL, "recipe": recipe, "settings": ["batch_size=16", *settings]}
     alexnet.train(photos, out=tmp_path / "whole", **asked)
-    save, due = Checkpoints.save, Checkpoints.due
+    for stop in (1, 4, 5, 10):
+        with monkeypatch.context() as patch:
+            _stop_after(stop, patch)
+            with pytest.raises(KeyboardInterrupt):
+                alexnet.train(photos, out=tmp_path / f"{stop}", **asked)
+        assert int(next((tmp_path / f"{stop}" / "checkpoint").iterdir()).name) == stop
+        alexnet.train(resume=tmp_path / f"{stop}")
+        assert model_bytes(tmp_path / "whole") == model_bytes(tmp_path / f"{stop}")
+        assert history(tmp_path / "whole") == history(tmp_path / f"{stop}")
+
+
+def _stop_after(stop, patch):
+    """Have the next run save a checkpoint after so many steps, and stop there."""
+    save, counter = Checkpoints.save, [True, *[False] * (stop - 1)]
 
     def save_and_stop(self, state):
         save(self, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "due", lambda self, state: counter.pop() if counter else False)
-    counter = [True, *[False] * (stop - 1)]
-    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        alexnet.train(photos, out=tmp_path / "stopped", **asked)
-    monkeypatch.setattr(Checkpoints, "save", save)
-    monkeypatch.setattr(Checkpoints, "due", due)
-    assert int(next((tmp_path / "stopped" / "checkpoint").iterdir()).name) == stop
-    alexnet.train(resume=tmp_path / "stopped")
-    assert model_bytes(tmp_path / "whole") == model_bytes(tmp_path / "stopped")
-    assert history(tmp_path / "whole") == history(tmp_path / "stopped")
+    patch.setattr(Checkpoints, "due", lambda self, state: counter.pop() if counter else False)
+    patch.setattr(Checkpoints, "save", save_and_stop)
 
 
 def test_a_frozen_layer_is_the_same_bit_by_bit(photos, tmp_path):

@@ -218,6 +218,7 @@ def test_what_a_recipe_may_not_say(changes, message):
 SMALL = dataclasses.replace(lenet_5(3, 3), size=32, stored=36)  # in colour, and with a margin to cut from
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains(photos, tmp_path, name):
     settings = ["batch_size=16", *(["size=32"] if recipe(name).size else [])]
