@@ -120,3 +120,26 @@ def export(model: str, to: str, int8: bool, out: Path, data: str | None, force: 
     if "top1_after" in found:
         text += f"; top-1 {percent(found['top1_before'])} before, {percent(found['top1_after'])} after"
     emit(found, as_json, text)
+
+
+@command("alexnet compress runs/photos --data photos/ --out photos-small.safetensors")
+@click.argument("model")
+@click.option("--data", required=True, help="DATA to retrain and compare on: what the model was trained on.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write (.safetensors).")
+@click.option("--ratio", type=click.FloatRange(4, 500), default=35, show_default=True, help="How many times smaller.")
+@click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.  [default: 6]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Fixes all chance.  [default: the model's own]")
+@with_force
+def compress(
+    model: str, data: str, out: Path, ratio: float, epochs: int | None, seed: int | None, force: bool, as_json: bool
+) -> None:
+    """Make a MODEL many times smaller: prune it, share its values, retrain it on DATA.
+
+    What is written is a MODEL like any other.
+    """
+    from alexnet.use.compress import compress as run
+
+    new_file(out, force, (".safetensors",))
+    found = run(model, data, out, ratio, epochs, seed)
+    text = f"{out}: {found['bytes'] / 1e6:.2f} MB, {found['ratio']:.1f} times smaller; {found['split']} top-1 "
+    emit(found, as_json, text + f"{percent(found['top1_before'])} before, {percent(found['top1_after'])} after")

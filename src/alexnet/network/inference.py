@@ -109,6 +109,24 @@ class WideLinear(nn.Linear):
         return super().forward(input.float())
 
 
+class SparseLinear(nn.Module):
+    """Fully connected layer whose weights are mostly zeros: float32 [out, in], in compressed rows."""
+
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, factor: Tensor, bias: Tensor) -> None:
+        """`weight` sparse float32 [out, in], its rows to be multiplied by `factor` [out]; `bias` float32 [out]."""
+        super().__init__()
+        starts = weight.crow_indices()
+        values = weight.values() * factor.repeat_interleave(starts.diff())
+        scaled = torch.sparse_csr_tensor(starts, weight.col_indices(), values, weight.shape, check_invariants=False)
+        self.weight = nn.Parameter(scaled, requires_grad=False)
+        self.register_buffer("bias", bias[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, self.weight, x.float().t()).t().to(x.dtype)
+
+
 def in_form(network: nn.Sequential, rows: Rows, precision: Precision = "auto") -> nn.Sequential:
     """A network (in use, not in training) in the form in which its device answers fastest, or as `precision` says.
 
@@ -152,6 +170,8 @@ def converted(network: nn.Sequential, rows: Rows, dtype: torch.dtype, int8: bool
                     children[name] = Int8Conv2d(fused)
                 else:
                     children[name] = fused.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            case nn.Linear() if child.weight.layout == torch.sparse_csr:
+                children[name] = SparseLinear(child.weight, *_affine(child, norm))
             case nn.Linear() if child is last:
                 children[name] = _linear(WideLinear, child.weight, child.bias)
             case nn.Linear() if int8 and positive:
@@ -177,7 +197,7 @@ def _positive(layer: nn.Module, before: bool) -> bool:
 
 def _affine(layer: nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     """What the layer's rows are multiplied by and its bias once a batch normalisation is folded into it."""
-    factor = torch.ones_like(layer.weight[:, 0])
+    factor = torch.ones(layer.out_features, device=layer.weight.device)
     bias = torch.zeros_like(factor) if layer.bias is None else layer.bias
     if norm is None:
         return factor, bias

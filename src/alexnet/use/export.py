@@ -126,10 +126,13 @@ def export(
     form, path = form_of(to, int8), files.locate(model)
     if path.suffix.lower() == ".onnx":
         raise UsageError(f"{model}: exports start from a run folder or a .safetensors file, not from an ONNX file")
+    from alexnet.weights import torch_engine
+
     loaded = load(path, precision="float32")
     pictures, labels = _pictures(loaded.description, data)
     expected = _logits(loaded.engine, pictures)
-    found = _written(form, out, loaded.description, files.tensors(path), pictures, expected)
+    tensors = torch_engine.tensors(path, loaded.description)
+    found = _written(form, out, loaded.description, tensors, pictures, expected)
     before, after = expected.argmax(1), found.argmax(1)
     document = {
         "path": str(out),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,8 +20,11 @@ from alexnet.network.inference import Precision, in_form
 from alexnet.network.layers import Pixels as FirstStage
 from alexnet.network.model import skeleton
 from alexnet.pictures.decode import Pixels
-from alexnet.weights import files
+from alexnet.weights import coded, files
 from alexnet.weights.files import Description
+
+SPARSE = 0.25  # share of values that are not zero up to which a matrix is kept and multiplied by as a sparse one
+ROWS = 64  # of a decoded weight in one block
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,12 @@ def from_tensors(description: Description, tensors: Mapping[str, Tensor]) -> Tor
 def load(path: Path, description: Description, device: str = "cpu", precision: Precision = "auto") -> TorchEngine:
     """The engine for a model file of ours. Raises WeightsError when it is damaged."""
     keep_memory()
-    tensors = files.tensors(path)  # mapped now: the plain network is made of them, whatever lies at `path` by then
-    network, mean_picture = _checked(path, description, tensors)
+    # Mapped now: the plain network is made of them, whatever lies at `path` by then.
+    stored = files.tensors(path)
+    network, tensors = _checked(path, description, stored)
     network.to(device)
-    form = in_form(network, lambda name: files.rows(path, name), precision)
-    pixels = FirstStage(description.input, mean_picture).to(device)
+    form = in_form(network, lambda n: files.rows(path, n) if n in stored else tensors[n].split(ROWS), precision)
+    pixels = FirstStage(description.input, tensors.get(files.MEAN_PICTURE)).to(device)
     if form is network:
         return TorchEngine(form, pixels)
     return TorchEngine(form, pixels, partial(_plain, description, tensors, device))
@@ -74,33 +80,71 @@ def load(path: Path, description: Description, device: str = "cpu", precision: P
 
 def _plain(description: Description, tensors: Mapping[str, Tensor], device: str = "cpu") -> nn.Sequential:
     network = skeleton(description.variant, description.input.size)
-    network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
+    network.load_state_dict({name: _dense(tensors[name]) for name in network.state_dict()}, assign=True)
     return _in_use(network).to(device)
 
 
 def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
     """The network in use with its weights from the file, and the mean picture, everything about them checked."""
-    return _checked(path, description, files.tensors(path))
+    found = tensors(path, description)
+    return _plain(description, found), found.get(files.MEAN_PICTURE)
+
+
+def tensors(path: Path, description: Description) -> dict[str, Tensor]:
+    """Every tensor of a model file by name, float32 and dense, everything about them checked. Raises WeightsError."""
+    _, found = _checked(path, description, files.tensors(path))
+    return {name: _dense(tensor) for name, tensor in found.items()}
 
 
 def _checked(
-    path: Path, description: Description, tensors: Mapping[str, Tensor]
-) -> tuple[nn.Sequential, Tensor | None]:
-    expected: dict[str, Tensor] = {}
-    if description.input.mean_picture:
-        expected[files.MEAN_PICTURE] = torch.empty(description.input.size, description.input.size, 3, device="meta")
+    path: Path, description: Description, stored: Mapping[str, Tensor]
+) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """The network in use and its tensors, of which those that are mostly zeros are sparse."""
     try:
         network = skeleton(description.variant, description.input.size)
     except (UsageError, RuntimeError) as error:  # torch's own for sizes beyond all measure
         raise WeightsError(f"{path}: {error}") from None
-    files.compare(path, expected | network.state_dict(), tensors, "its description")
-    for name in tensors:
+    expected = dict(network.state_dict())
+    if description.input.mean_picture:
+        expected[files.MEAN_PICTURE] = torch.empty(description.input.size, description.input.size, 3, device="meta")
+    tensors = _decoded(path, stored, expected)
+    files.compare(path, expected, tensors, "its description")
+    for name in tensors.keys() & stored.keys():
         # In numpy, on one thread: torch's two wait for each other at every block, for a second where others compute.
         blocks = map(Tensor.numpy, files.rows(path, name))
         if not all(np.isfinite((block.min(), block.max())).all() for block in blocks):
             raise WeightsError(f"{path}: {name} holds values that are not finite")
     network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
-    return _in_use(network), tensors.get(files.MEAN_PICTURE)
+    return _in_use(network), tensors
+
+
+def _decoded(path: Path, stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file with those of a compressed one in place of their parts. Raises WeightsError."""
+    tensors = dict(stored)
+    for name in [name for name in expected if name + coded.GAPS in stored and name not in stored]:
+        try:
+            parts = {part: tensors.pop(name + part).numpy() for part in coded.PARTS}
+            weight = coded.decode(parts, tuple(expected[name].shape))
+        except (ValueError, KeyError) as error:
+            raise WeightsError(f"{path}: {name} cannot be decoded: {error}") from None
+        tensors[name] = _tensor(weight)
+    return tensors
+
+
+def _tensor(weight: coded.Coded) -> Tensor:
+    """A matrix that is mostly zeros as a sparse one, which is quicker to make and to multiply by; else dense."""
+    if len(weight.shape) != 2 or len(weight.places) > SPARSE * math.prod(weight.shape):
+        return torch.from_numpy(weight.dense())
+    rows, columns = weight.shape
+    starts = torch.from_numpy(np.searchsorted(weight.places, np.arange(rows + 1) * columns)).int()
+    places, values = torch.from_numpy(weight.places % columns).int(), torch.from_numpy(weight.values)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support")  # "is in beta state"; torch is pinned
+        return torch.sparse_csr_tensor(starts, places, values, size=weight.shape, check_invariants=False)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def _in_use(network: nn.Sequential) -> nn.Sequential:
