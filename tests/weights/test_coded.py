@@ -2,6 +2,7 @@
 
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -98,7 +99,5 @@ def test_flipped_bytes_are_refused_or_decoded(data: st.DataObject) -> None:
     parts = {name: part.copy() for name, part in GOOD.parts().items()}
     part = parts[data.draw(st.sampled_from([GAPS, CODES]))]
     part[data.draw(st.integers(0, len(part) - 1))] ^= data.draw(st.integers(1, 255))
-    try:
+    with suppress(ValueError):
         assert decode(parts, GOOD.shape).dense().shape == GOOD.shape
-    except ValueError:
-        pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -93,22 +93,21 @@ class Pruned:
 class Shared:
     """Weights that are zero or one of a few values."""
 
+    weights: dict[str, nn.Parameter]
     places: dict[str, Tensor]  # int64, of what is not zero, in the order of the flattened weight
     codes: dict[str, Tensor]  # int64, of each its value
-    weights: dict[str, nn.Parameter]
-
-    def codebook(self, name: str) -> Tensor:
-        """The mean of the weights that share each value, float32."""
-        codes, weight = self.codes[name], self.weights[name].data.flatten()
-        count = int(codes.max()) + 1 if len(codes) else 0
-        sums = torch.zeros(count, device=weight.device).index_add_(0, codes, weight[self.places[name]])
-        return sums / torch.bincount(codes, minlength=count).clamp_(min=1)
+    codebooks: dict[str, Tensor] = field(default_factory=dict)  # float32, as they were put back last
 
     def hold(self) -> None:
-        """Put the constraint back after a step."""
+        """Put the constraint back after a step: the values that were one become their mean."""
         for name, weight in self.weights.items():
-            flat = torch.zeros_like(weight.data, memory_format=torch.contiguous_format).flatten()
-            flat[self.places[name]] = self.codebook(name)[self.codes[name]]
+            places, codes = self.places[name], self.codes[name]
+            flat = weight.data.flatten()
+            counts = torch.bincount(codes)
+            sums = torch.zeros(len(counts), device=flat.device).index_add_(0, codes, flat[places])
+            self.codebooks[name] = sums / counts.clamp_(min=1)
+            flat = torch.zeros_like(flat)
+            flat[places] = self.codebooks[name][codes]
             weight.data.copy_(flat.view(weight.shape))
 
     def coded(self) -> dict[str, Coded]:
@@ -118,7 +117,7 @@ class Shared:
                 tuple(weight.shape),
                 self.places[name].cpu().numpy(),
                 self.codes[name].cpu().numpy().astype(np.uint8),
-                self.codebook(name).cpu().numpy(),
+                self.codebooks[name].cpu().numpy(),
             )
             for name, weight in self.weights.items()
         }
@@ -147,27 +146,41 @@ def shared(network: nn.Sequential) -> Shared:
         values = flat[places[name]].cpu().numpy()
         centres = cluster(values, VALUES["linear" if weight.dim() == 2 else "conv"])
         codes[name] = torch.from_numpy(nearest(values, centres)).to(flat.device)
-    constraint = Shared(places, codes, weights)
+    constraint = Shared(weights, places, codes)
     constraint.hold()
     return constraint
 
 
 def cluster(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """k-means on a line: at most `count` centres, ascending, from evenly spaced ones (the article's best start)."""
+    """k-means on a line: at most `count` centres, ascending, from evenly spaced ones (the article's best start).
+
+    A centre that no value is nearest to goes where it helps most: it halves the group that is most spread out.
+    """
     ordered = np.sort(values.astype(np.float64))
     if len(ordered) == 0:
         return np.zeros(0, np.float32)
-    sums = np.concatenate([[0.0], ordered.cumsum()])
     centres = np.linspace(ordered[0], ordered[-1], count)
     for _ in range(ROUNDS):
-        edges = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
-        starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(ordered)]])
-        filled = ends > starts
-        means = (sums[ends] - sums[starts])[filled] / (ends - starts)[filled]
-        if len(means) == len(centres) and np.allclose(means, centres, rtol=1e-6, atol=0):
+        moved = _moved(ordered, centres, count)
+        if len(moved) == len(centres) and np.allclose(moved, centres, rtol=1e-6, atol=0):
             break
-        centres = means
-    return centres.astype(np.float32)
+        centres = moved
+    return np.unique(centres.astype(np.float32))
+
+
+def _moved(ordered: NDArray[np.float64], centres: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The means of the values nearest to each centre, ascending; groups are halved until there are `count` or none is
+    left that has two values."""
+    edges = np.unique([0, *np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2), len(ordered)])
+    sums, squares = (np.concatenate([[0.0], np.cumsum(ordered**power)]) for power in (1, 2))
+    sizes, totals = np.diff(edges), np.diff(sums[edges])
+    spread = np.diff(squares[edges]) - totals**2 / sizes
+    spread[ordered[edges[:-1]] == ordered[edges[1:] - 1]] = 0
+    wide = np.argsort(-spread)[: max(0, count - len(sizes))]
+    wide = wide[spread[wide] > 0]
+    halves = np.searchsorted(ordered, (totals / sizes)[wide])  # between the first and the last of a group that differs
+    edges = np.unique([*edges, *halves])
+    return np.diff(sums[edges]) / np.diff(edges)
 
 
 def nearest(values: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:

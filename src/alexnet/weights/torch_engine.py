@@ -74,7 +74,7 @@ def load(path: Path, description: Description, device: str = "cpu", precision: P
     form = in_form(network, lambda n: files.rows(path, n) if n in stored else tensors[n].split(ROWS), precision)
     pixels = FirstStage(description.input, tensors.get(files.MEAN_PICTURE)).to(device)
     if form is network:
-        return TorchEngine(form, pixels)
+        return TorchEngine(_plain(description, tensors, device), pixels)
     return TorchEngine(form, pixels, partial(_plain, description, tensors, device))
 
 
