@@ -127,11 +127,11 @@ def _decoded(path: Path, stored: Mapping[str, Tensor], expected: Mapping[str, Te
             weight = coded.decode(parts, tuple(expected[name].shape))
         except (ValueError, KeyError) as error:
             raise WeightsError(f"{path}: {name} cannot be decoded: {error}") from None
-        tensors[name] = _tensor(weight)
+        tensors[name] = tensor(weight)
     return tensors
 
 
-def _tensor(weight: coded.Coded) -> Tensor:
+def tensor(weight: coded.Coded) -> Tensor:
     """A matrix that is mostly zeros as a sparse one, which is quicker to make and to multiply by; else dense."""
     if len(weight.shape) != 2 or len(weight.places) > SPARSE * math.prod(weight.shape):
         return torch.from_numpy(weight.dense())
