@@ -34,7 +34,7 @@ def densities(network: nn.Sequential, ratio: float) -> dict[str, float]:
     """
     weights = weights_of(network)
     total = FLOAT * sum(parameter.numel() for parameter in network.state_dict().values())
-    rest = total - FLOAT * sum(weight.numel() for weight in weights.values())
+    rest: float = total - FLOAT * sum(weight.numel() for weight in weights.values())
 
     def at(share: float) -> dict[str, float]:
         return {name: _kept(network, name, number, share) for number, name in enumerate(weights)}
@@ -180,7 +180,8 @@ def _moved(ordered: NDArray[np.float64], centres: NDArray[np.float64], count: in
     wide = wide[spread[wide] > 0]
     halves = np.searchsorted(ordered, (totals / sizes)[wide])  # between the first and the last of a group that differs
     edges = np.unique([*edges, *halves])
-    return np.diff(sums[edges]) / np.diff(edges)
+    means: NDArray[np.float64] = np.diff(sums[edges]) / np.diff(edges)
+    return means
 
 
 def nearest(values: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
