@@ -146,13 +146,18 @@ def drops(
 
 def activations(model: Model, pictures: Pixels, layer: str) -> Floats:
     """What comes out of a layer: float32 [N, channels, height, width], or [N, units]. Raises UsageError."""
-    engine = plain(model, "a layer's activations")
+    engine, form = plain(model, "a layer's activations"), shape(model, layer)
+    from alexnet.insight import gradients
+
+    return stacked(gradients.outputs(engine, pictures, layer), (len(pictures), *form))
+
+
+def shape(model: Model, layer: str) -> a.Shape:
+    """What a layer gives for one picture: (channels, height, width), or (units,). Raises UsageError."""
     shapes = {row.name: row.output for row in a.walk(model.variant, model.input.size)}
     if layer not in shapes:
         raise unknown("layer", layer, shapes)
-    from alexnet.insight import gradients
-
-    return stacked(gradients.outputs(engine, pictures, layer), (len(pictures), *shapes[layer]))
+    return shapes[layer]
 
 
 def plain(model: Model, what: str) -> TorchEngine:

@@ -66,9 +66,9 @@ class Model:
         """
         one = isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray)
         several: Iterable[Any] = [pictures] if one else pictures  # type: ignore[assignment]
+        stored = [_stored(p, self.input) for p in several]
         side = self.input.stored
-        stored = np.array([_stored(p, self.input) for p in several], np.uint8).reshape(-1, side, side, 3)
-        return views.centre(stored, self.input.size)
+        return views.centre(np.stack(stored) if stored else np.empty((0, side, side, 3), np.uint8), self.input.size)
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 5) -> list[dict[str, Any]]:
         """Label, probability and the `top` most probable classes of each picture, as `alexnet predict --json`."""

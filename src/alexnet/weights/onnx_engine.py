@@ -40,6 +40,16 @@ class OnnxEngine:
         result: NDArray[np.float32] = logits
         return result
 
+    def weight(self, name: str) -> NDArray[np.float32]:
+        """A float32 tensor of the file, by our name for it. Raises WeightsError."""
+        graph = onnx_file.opened(self.path).message(onnx_file.GRAPH)
+        found = [t for t in graph.messages(onnx_file.INITIALIZERS) if t.text(onnx_file.TENSOR_NAME) == name]
+        try:
+            values = np.frombuffer(found[0].octets(onnx_file.RAW), "<f4")
+            return values.reshape(found[0].integers(onnx_file.DIMS))
+        except (IndexError, ValueError):
+            raise WeightsError(f"{self.path}: holds no tensor {name} as our exports do") from None
+
 
 def load(path: Path) -> tuple[OnnxEngine, Description]:
     """The engine for an ONNX file of ours, and what the file says about itself.
