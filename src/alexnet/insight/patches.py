@@ -46,12 +46,12 @@ def strongest(model: Model, batches: Iterable[Pixels], layer: str, units: Sequen
 
 
 def seen_by(model: Model, layer: str, answer: Any) -> Box:
-    """What the cell of an answer saw of the picture, without the padding around it; a fully connected unit sees all."""
+    """What the cell of an answer saw of the picture; a fully connected unit sees all of it."""
     size, known = model.input.size, fields(model.variant, model.input.size)
     if layer not in known:
         return 0, 0, size, size
-    (left, right), (top, bottom) = (known[layer].pixels(int(answer[side])) for side in ("column", "row"))
-    return max(0, left), max(0, top), min(size, right), min(size, bottom)
+    field, row, column = known[layer], int(answer["row"]), int(answer["column"])
+    return int(field.starts[column]), int(field.starts[row]), int(field.ends[column]), int(field.ends[row])
 
 
 def around(box: Box, size: int) -> Box:

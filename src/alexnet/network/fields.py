@@ -1,4 +1,4 @@
-"""Which pixels a value of a layer sees: receptive fields in closed form, from the list of layers. Without torch."""
+"""Which pixels a value of a layer sees: receptive fields, reckoned from the list of layers. Without torch."""
 
 from __future__ import annotations
 
@@ -9,66 +9,75 @@ from numpy.typing import NDArray
 
 from alexnet.network.architecture import AdaptivePool, Conv, Layer, Local, MaxPool, ResponseNorm, Variant, walk
 
+Places = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Field:
-    """Along one side of the picture: cell i of a layer's maps sees `size` pixels, the first of them `first + i * step`.
+    """What the cells of a layer's maps see along one side of the picture, where pixel k covers k to k + 1.
 
-    Pixel k covers k to k + 1. What lies outside the picture is padding.
+    Cell i sees the pixels from `starts[i]` to before `ends[i]`, int64 [cells]: what there is, without padding. The
+    middle of its window, that of padding and all, lies at `first + i * step`.
     """
 
+    starts: Places
+    ends: Places
     first: float
     step: float
-    size: float
-    cells: int
 
     @property
     def middles(self) -> NDArray[np.float64]:
-        """Where the middle of each cell's field lies in the picture, float64 [cells]."""
-        return self.first + self.size / 2 + self.step * np.arange(self.cells, dtype=np.float64)
-
-    def pixels(self, cell: int) -> tuple[int, int]:
-        """The first pixel that a cell sees and the one after the last; both may lie outside the picture."""
-        start = self.first + cell * self.step
-        return int(np.floor(start)), int(np.ceil(start + self.size))
+        """Where the middle of each cell's field lies in the picture, float64 [cells]; maybe outside of it."""
+        return self.first + self.step * np.arange(len(self.starts), dtype=np.float64)
 
     def spread(self, size: int) -> NDArray[np.float64]:
         """[size, cells]: what brings values of the cells to the pixels of a picture, linearly between the middles of
-        their fields. Beyond the outermost middles their values stay."""
+        their fields. Beyond the outermost middles a value fades, to half of it within a step, so that the strongest
+        pixel is always the middle of a cell and never a corner of the picture for want of cells there."""
         places = np.arange(size) + 0.5
-        return np.stack([np.interp(places, self.middles, row) for row in np.eye(self.cells)], axis=1)
+        between = np.stack([np.interp(places, self.middles, row) for row in np.eye(len(self.starts))], axis=1)
+        beyond = np.maximum(self.middles[0] - places, places - self.middles[-1]).clip(0)
+        return np.asarray(between * (1 - beyond / (2 * self.step)).clip(0)[:, None])
 
 
 def fields(variant: Variant, size: int | None = None) -> dict[str, Field]:
     """The field of each layer that gives maps, for pictures of `size`. A fully connected layer sees all there is."""
     size = size or variant.size
     found: dict[str, Field] = {}
-    field = Field(0, 1, 1, size)
+    field = Field(np.arange(size), np.arange(size) + 1, 0.5, 1.0)
     for row in walk(variant, size):
         if len(row.output) == 3:
-            field = found[row.name] = _after(row.layer, field, row.output[1])
+            field = found[row.name] = _after(row.layer, field, np.arange(row.output[1]))
     return found
 
 
-def _after(layer: Layer, below: Field, cells: int) -> Field:
+def _after(layer: Layer, below: Field, cells: Places) -> Field:
     """The field of a layer's cells, given that of the cells it takes."""
     match layer:
         case Conv(kernel=kernel, stride=stride, padding=padding) | Local(kernel=kernel, stride=stride, padding=padding):
-            return _windows(below, cells, kernel, stride, padding)
+            return _windows(below, cells * stride - padding, kernel, stride)
         case MaxPool(kernel=kernel, stride=stride):
-            return _windows(below, cells, kernel, stride, 0)
+            return _windows(below, cells * stride, kernel, stride)
         case ResponseNorm(over="space", size=size):
-            return _windows(below, cells, size, 1, size // 2)
+            return _windows(below, cells - size // 2, size, 1)
         case AdaptivePool():
-            stretch = below.cells / cells
-            uneven = (
-                0.0 if below.cells % cells == 0 else 1 - 1 / cells
-            )  # windows of unequal length: what holds them all
-            return _windows(below, cells, stretch + 2 * uneven, stretch, uneven)
-    return Field(below.first, below.step, below.size, cells)
+            return _bins(below, cells)
+    return below
 
 
-def _windows(below: Field, cells: int, length: float, stride: float, before: float) -> Field:
-    """Windows over the cells below: so long, so far apart, the first beginning so far before the first cell."""
-    first = below.first - before * below.step
-    return Field(first, below.step * stride, below.size + (length - 1) * below.step, cells)
+def _windows(below: Field, begin: Places, length: int, stride: int) -> Field:
+    """Windows over so many cells below, each beginning at one of them, or before or after all."""
+    first = below.first + below.step * (float(begin[0]) + (length - 1) / 2)
+    return _over(below, begin, begin + length - 1, first, below.step * stride)
+
+
+def _bins(below: Field, cells: Places) -> Field:
+    """torch's bins of maybe unequal length, from floor(i · side / count) to ceil((i + 1) · side / count)."""
+    side, count = len(below.starts), len(cells)
+    first = below.first + below.step * (side / count - 1) / 2
+    return _over(below, cells * side // count, -(-(cells + 1) * side // count) - 1, first, below.step * side / count)
+
+
+def _over(below: Field, begin: Places, end: Places, first: float, step: float) -> Field:
+    last = len(below.starts) - 1
+    return Field(below.starts[begin.clip(0, last)], below.ends[end.clip(0, last)], first, step)

@@ -67,8 +67,8 @@ def _drawn(
     best = probabilities.argmax(axis=1).tolist()
     targets = best if wanted is None else [wanted] * len(best)
     lines = [
-        f"{name}: {model.classes[index]} {row[index]:.1%}"
-        for (_, name, _), index, row in zip(given, best, probabilities, strict=True)
+        f"{Path(path).name}: {model.classes[index]} {row[index]:.1%}"
+        for (path, _, _), index, row in zip(given, best, probabilities, strict=True)
     ]
     drawn = draw(seen, targets, lines)
     for (path, name, _), index, target, row, found in zip(given, best, targets, probabilities, drawn, strict=True):
