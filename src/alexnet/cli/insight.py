@@ -35,7 +35,7 @@ BELONGS = {  # options and the methods that know them
 @click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
 @click.option("--kind", type=click.Choice(["gradient", "guided", "smoothed"]), help="Of saliency.  [default: gradient]")
 @click.option("--window", type=click.IntRange(1), help="occlusion: side of the cover, pixels.  [default: size / 6]")
-@click.option("--stride", type=click.IntRange(1), help="occlusion: pixels it moves by.  [default: window / 4]")
+@click.option("--stride", type=click.IntRange(1), help="occlusion: pixels it moves by.  [default: window / 3]")
 @click.option("--data", help="patches: DATA to look through, instead of INPUT.")
 @click.option("--split", help="patches: part of DATA.  [default: test, else validation]")
 @click.option("--units", help="patches: units of the layer, as 0-15,40.  [default: the first 16]")

@@ -19,9 +19,9 @@ GREY = (128, 128, 128)
 
 def windows(size: int, window: int | None, stride: int | None) -> tuple[int, int]:
     """Side of the covered square and the step between two, in pixels; by default a sixth of the picture, in steps of a
-    quarter of that. Raises UsageError."""
+    third of that. Raises UsageError."""
     window = max(1, size // 6) if window is None else window
-    stride = max(1, window // 4) if stride is None else stride
+    stride = max(1, round(window / 3)) if stride is None else stride
     if not 1 <= window <= size:
         raise UsageError(f"a window of {window} does not fit pictures of {size} x {size}: take 1 to {size}")
     if not 1 <= stride <= window:
