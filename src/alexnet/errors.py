@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 60  # names, at most, that a message lists: there may be a thousand classes
+
 
 class AlexNetError(Exception):
     """Base of every error that is not a fault of this program."""
@@ -64,4 +66,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return UsageError(f"unknown {kind} {name!r}: {hint}there is {', '.join(names)}")
+    more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
+    return UsageError(f"unknown {kind} {name!r}: {hint}there is {', '.join(names[:LISTED])}{more}")

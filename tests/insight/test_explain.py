@@ -239,6 +239,13 @@ def test_what_there_is_not_is_a_usage_error_that_names_it(plain: Model) -> None:
         assert message in str(error.value)
 
 
+def test_a_thousand_classes_are_not_all_listed() -> None:
+    with pytest.raises(UsageError) as error:
+        class_index([f"class {number}" for number in range(1000)], "class 1OO")
+    assert "did you mean 'class 1" in str(error.value) and "(1000 in all)" in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
 def test_guided_saliency_wants_relus() -> None:
     model = smallnets.model("lenet-5")
     with pytest.raises(UsageError, match="has no ReLUs"):

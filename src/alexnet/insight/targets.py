@@ -12,7 +12,6 @@ from alexnet.pictures.decode import Pixels
 from alexnet.weights.model import Model
 
 BATCH = 64  # pictures that go through a network for their answers alone
-LISTED = 40  # classes, at most, that a message names
 
 Floats = NDArray[np.float32]
 Target = int | str | Sequence[int | str] | None
