@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alexnet.insight import panels
+from alexnet.network.architecture import Input
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -25,6 +26,13 @@ def test_heat_of_nothing_leaves_the_picture_and_the_hottest_place_hides_its_shar
     np.testing.assert_allclose(drawn[3, 4], (PICTURE[3, 4] + hot[3, 4, :3].astype(float)) / 2, atol=0.5)
     drawn[3, 4] = PICTURE[3, 4]
     np.testing.assert_array_equal(drawn, PICTURE)
+
+
+def test_a_network_without_colours_is_shown_what_it_sees() -> None:
+    grey = panels.as_seen(PICTURE, Input(size=20, stored=20, order="grey"))
+    expected = np.asarray(Image.fromarray(PICTURE).convert("L")).astype(int)
+    assert abs(grey - expected[..., None]).max() <= 1 and grey.shape == PICTURE.shape
+    np.testing.assert_array_equal(panels.as_seen(PICTURE, Input(size=20, stored=20, order="BGR")), PICTURE)
 
 
 def test_hotter_is_brighter() -> None:

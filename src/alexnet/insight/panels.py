@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from alexnet.network.architecture import Input
 from alexnet.pictures.decode import Pixels
 from alexnet.storage import whole
 
 Floats = NDArray[np.float32]
 
 LEAST = 224  # pixels a side that a panel is magnified to at least
+SHEET = 400  # pixels a side that a sheet of few maps is magnified to, about
 GAP, MARGIN, TEXT = 8, 10, 13  # pixels between panels, around them; the height of letters
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the network's first stage has it
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 OPACITY = 0.7
 
@@ -45,6 +48,14 @@ def heat_alone(heat: Floats) -> Pixels:
     return colours
 
 
+def as_seen(pictures: Pixels, rule: Input) -> Pixels:
+    """Pictures [..., 3] as a network with that input rule takes them: grey, where it takes no colours."""
+    if rule.order != "grey":
+        return pictures
+    grey = np.rint(pictures @ np.array(LUMA)).astype(np.uint8)
+    return np.asarray(grey[..., None].repeat(3, axis=-1))
+
+
 def maps(values: Floats) -> Pixels:
     """What a layer gives, [channels, H, W] or [units], as one RGB picture: a tile for each map, row by row.
 
@@ -53,7 +64,8 @@ def maps(values: Floats) -> Pixels:
     """
     if values.ndim == 1:
         values = values[:, None, None]  # a unit is a map of one cell
-    tiles = magnified(_coloured(values), 32 if values[0].size > 1 else 8 if len(values) > 512 else 24)
+    least = max(32, round(SHEET / math.sqrt(len(values)))) if values[0].size > 1 else 8 if len(values) > 512 else 24
+    tiles = magnified(_coloured(values), least)
     return tiled(tiles, _columns(len(tiles), tiles.shape[1] / tiles.shape[2]))
 
 

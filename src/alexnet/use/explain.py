@@ -123,7 +123,7 @@ def layers(model: Model, names: Sequence[str], arrays: bool) -> Draw:
 
     def draw(seen: Pixels, targets: list[int], lines: list[str]) -> Iterator[Drawn]:
         found = {name: explain.activations(model, seen, name) for name in names}
-        for place, (picture, line) in enumerate(zip(seen, lines, strict=True)):
+        for place, (picture, line) in enumerate(zip(panels.as_seen(seen, model.input), lines, strict=True)):
             shown: Drawn = {}
             for name, values in found.items():
                 own = values[place]

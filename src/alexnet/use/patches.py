@@ -120,9 +120,10 @@ def _rows(found: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
 def _strip(model: Model, given: Given, entry: dict[str, Any], answers: patches.Answers) -> Pixels:
     """One unit's patches side by side, under its name and how strongly it answered."""
     size, found = model.input.size, entry["patches"]
+    pictures = (panels.as_seen(given.picture(int(answer["picture"])), model.input) for answer in answers[: len(found)])
     shown = [
-        panels.patch(given.picture(int(answer["picture"])), patch["box"], patches.around(patch["box"], size))
-        for patch, answer in zip(found, answers[: len(found)], strict=True)
+        panels.patch(picture, patch["box"], patches.around(patch["box"], size))
+        for picture, patch in zip(pictures, found, strict=True)
     ]
     strength = f"{found[0]['value']:.3g} … {found[-1]['value']:.3g}" if found else "no picture"
     return panels.titled(panels.beside(shown, gap=4), [f"{entry['name']}: {strength}"])
