@@ -5,8 +5,8 @@
 
 A test picture of the patterns shows one patch on a plain ground, and the program that draws it knows where: the peak
 of a class's evidence must lie on the patch. Counted over the pictures that the model gets right; beside it what would
-be expected of a point taken at random (the patch's share of the picture), and of the picture's middle, where many
-patches lie. captum computes the same maps from the same network; differences are given relative to the largest value.
+be expected of a point taken at random (the patch's share of the picture), of the picture's middle, where many patches
+lie, and of a network that has learnt nothing. captum computes the same maps from the same network; differences are given relative to the largest value.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from torch import nn
 import alexnet
 from alexnet.insight import explain, gradients, occlusion
 from alexnet.insight.targets import targets
+from alexnet.network.model import build
 from alexnet.pictures import patterns, views
 from alexnet.pictures.decode import Pixels, fit
 from alexnet.weights.model import Model
+from alexnet.weights.torch_engine import TorchEngine
 
 PICTURES, FEW, COMPARED, BATCH = 1000, 200, 8, 50  # FEW: what takes hundreds of predictions for each picture
-Pointing = Callable[[Model, Pixels], NDArray[np.float32]]
+Measure = Callable[..., NDArray[np.float32]]
 
 
 def drawn(model: Model, indices: range) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.int64]]:
@@ -46,15 +48,16 @@ def drawn(model: Model, indices: range) -> tuple[Pixels, NDArray[np.bool_], NDAr
     return seen, inside, labels
 
 
-def pointing(model: Model, measure: Pointing, count: int) -> dict[str, Any]:
+def pointing(model: Model, measure: Measure, count: int) -> dict[str, Any]:
     """How often the strongest place lies on the patch, over the pictures that are classified right."""
-    hits, shares, middles = [], [], []
+    hits, inside, shares, middles = [], [], [], []
     for start in range(0, count, BATCH):
         seen, masks, labels = drawn(model, range(start, min(start + BATCH, count)))
         right = np.flatnonzero(targets(model, seen) == labels)
-        for evidence, mask in zip(measure(model, seen[right]), masks[right], strict=True):
+        for evidence, mask in zip(measure(model, seen[right], target=labels[right]), masks[right], strict=True):
             peak = np.unravel_index(evidence.argmax(), evidence.shape)
             hits.append(bool(mask[peak]) and evidence.max() > 0)
+            inside.append(float((evidence * mask).clip(0).sum() / max(evidence.clip(0).sum(), 1e-9)))
             shares.append(float(mask.mean()))
             middles.append(bool(mask[mask.shape[0] // 2, mask.shape[1] // 2]))
         print(f"{start + BATCH}: {np.mean(hits):.3f}", file=sys.stderr, flush=True)
@@ -62,6 +65,7 @@ def pointing(model: Model, measure: Pointing, count: int) -> dict[str, Any]:
         "pictures": count,
         "right": len(hits),
         "peak_on_pattern": float(np.mean(hits)),
+        "heat_on_pattern": float(np.mean(inside)),
         "chance": float(np.mean(shares)),
         "middle_on_pattern": float(np.mean(middles)),
     }
@@ -84,7 +88,7 @@ def differences(model: Model) -> dict[str, float]:
     guided = GuidedBackprop(whole).attribute(floats, aim)
     window, stride = occlusion.windows(model.input.size, None, None)
     cover = torch.tensor(occlusion.cover(model.input)).float().expand(1, *floats.shape[1:])
-    plain = alexnet.weights.model.Model(gradients.TorchEngine(network, model.engine.pixels), model.description)
+    plain = Model(TorchEngine(network, model.engine.pixels), model.description)
     with torch.no_grad():
         drops = Occlusion(lambda x: whole(x).log_softmax(1)).attribute(
             floats[:2], (window, window, 3), (stride, stride, 3), cover, aim[:2]
@@ -97,8 +101,15 @@ def differences(model: Model) -> dict[str, float]:
     }
 
 
+def untrained(model: Model) -> Model:
+    """The same network with the weights it began with."""
+    network = build(model.variant, size=model.input.size).eval().requires_grad_(False)
+    return Model(TorchEngine(network, model.engine.pixels), model.description)
+
+
 def main(run: str) -> None:
     model = alexnet.load(run)
+    beginner = untrained(model)
     layers = explain.convolutions(model.variant)
     cams = {
         layer: pointing(model, partial(explain.evidence, layer=layer), PICTURES if layer == layers[-1] else FEW)
@@ -109,6 +120,7 @@ def main(run: str) -> None:
         "size": model.input.size,
         "scores": model.scores,
         "grad-cam": cams,
+        "grad-cam, untrained": pointing(model, lambda _, *seen, **of: explain.evidence(beginner, *seen, **of), FEW),
         "occlusion": pointing(model, explain.drops, FEW),
         "saliency": {
             kind: pointing(model, partial(explain.sensitivity, kind=kind), FEW) for kind in ("gradient", "guided")

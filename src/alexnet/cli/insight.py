@@ -37,7 +37,11 @@ BELONGS = {  # options and the methods that know them
 @click.option("--window", type=click.IntRange(1), help="occlusion: side of the cover, pixels.  [default: size / 6]")
 @click.option("--stride", type=click.IntRange(1), help="occlusion: pixels it moves by.  [default: window / 3]")
 @click.option("--data", help="patches: DATA to look through, instead of INPUT.")
-@click.option("--split", help="patches: part of DATA.  [default: test, else validation]")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="patches: part of DATA.  [default: test, else validation]",
+)
 @click.option("--units", help="patches: units of the layer, as 0-15,40.  [default: the first 16]")
 @click.option("--count", type=click.IntRange(1, 100), help="patches: how many for each unit.  [default: 9]")
 @click.option("--arrays", is_flag=True, help="Also write what is drawn as .npy, float32, before it is scaled.")

@@ -18,6 +18,7 @@ import numpy as np
 
 from alexnet.errors import UsageError, unknown
 from alexnet.insight import occlusion as covering
+from alexnet.insight.kernels import kernels as kernels  # beside the others for who looks for it here
 from alexnet.insight.targets import Floats, Target, stacked, targets
 from alexnet.network import architecture as a
 from alexnet.network.fields import Field, fields

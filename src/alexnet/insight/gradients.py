@@ -1,8 +1,8 @@
 """Walks through the plain network of a loaded model: what comes out of a layer, and what the answer owes to it.
 
 The module is one flat sequence, so its two parts before and behind a layer are slices of it, and the gradient is taken
-from the tensor between them: no hooks, and nothing kept for the layers before. Pictures go through in batches: a batch
-takes at most about 32 MB a picture of the paper's network (gradients of every layer), whatever the number of pictures.
+from the tensor between them: no hooks, and nothing kept for the layers before. Pictures go through in batches: of the
+paper's network a batch takes about 10 MB a picture, whatever the number of pictures.
 """
 
 from __future__ import annotations
