@@ -6,7 +6,8 @@
 A test picture of the patterns shows one patch on a plain ground, and the program that draws it knows where: the peak
 of a class's evidence must lie on the patch. Counted over the pictures that the model gets right; beside it what would
 be expected of a point taken at random (the patch's share of the picture), of the picture's middle, where many patches
-lie, and of a network that has learnt nothing. captum computes the same maps from the same network; differences are given relative to the largest value.
+lie, and of a network that has learnt nothing. captum computes the same maps from the same network; differences are
+given relative to the largest value.
 """
 
 from __future__ import annotations
