@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,48 +35,60 @@ from alexnet.pictures.decode import Pixels, fit
 from alexnet.weights.model import Model
 from alexnet.weights.torch_engine import TorchEngine
 
-PICTURES, FEW, COMPARED, BATCH = 1000, 200, 8, 50  # FEW: what takes hundreds of predictions for each picture
+PICTURES, FEW, COMPARED, BATCH = 1000, 100, 8, 50  # FEW: what takes hundreds of predictions for each picture
+SALIENCY = ("gradient", "guided")
 Measure = Callable[..., NDArray[np.float32]]
 
 
-def drawn(model: Model, indices: range) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.int64]]:
-    """Test pictures as the network sees them, where the patch lies in them, and their classes."""
-    made = [patterns.draw(patterns.COUNTS["train"] + index) for index in indices]
-    seen = model.preprocess([picture for picture, _ in made])
-    rule = model.input
+@dataclass(frozen=True)
+class Shown:
+    """Test pictures that the model gets right, as the network sees them; where the patch lies in each; the classes."""
+
+    seen: Pixels
+    masks: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+    def first(self, count: int) -> Shown:
+        return Shown(self.seen[:count], self.masks[:count], self.labels[:count])
+
+
+def shown(model: Model, count: int) -> Shown:
+    """Of the first `count` test pictures."""
+    made = [patterns.draw(patterns.COUNTS["train"] + index) for index in range(count)]
+    rule, seen = model.input, model.preprocess([picture for picture, _ in made])
     masks = [fit(Image.fromarray(np.uint8(255 * mask)).convert("RGB"), rule.stored, rule.resize) for _, mask in made]
-    inside = views.centre(np.stack(masks), rule.size)[..., 0] > 127
-    labels = np.array([model.classes.index(patterns.CLASSES[patterns.label(index)]) for index in indices])
-    return seen, inside, labels
+    labels = np.array([model.classes.index(patterns.CLASSES[patterns.label(index)]) for index in range(count)])
+    right = targets(model, seen) == labels
+    return Shown(seen[right], (views.centre(np.stack(masks), rule.size)[..., 0] > 127)[right], labels[right])
 
 
-def pointing(model: Model, measure: Measure, count: int) -> dict[str, Any]:
-    """How often the strongest place lies on the patch, over the pictures that are classified right."""
-    hits, inside, shares, middles = [], [], [], []
-    for start in range(0, count, BATCH):
-        seen, masks, labels = drawn(model, range(start, min(start + BATCH, count)))
-        right = np.flatnonzero(targets(model, seen) == labels)
-        for evidence, mask in zip(measure(model, seen[right], target=labels[right]), masks[right], strict=True):
-            peak = np.unravel_index(evidence.argmax(), evidence.shape)
-            hits.append(bool(mask[peak]) and evidence.max() > 0)
-            inside.append(float((evidence * mask).clip(0).sum() / max(evidence.clip(0).sum(), 1e-9)))
-            shares.append(float(mask.mean()))
-            middles.append(bool(mask[mask.shape[0] // 2, mask.shape[1] // 2]))
-        print(f"{start + BATCH}: {np.mean(hits):.3f}", file=sys.stderr, flush=True)
-    return {
-        "pictures": count,
-        "right": len(hits),
+def pointing(model: Model, measure: Measure, shown: Shown) -> dict[str, Any]:
+    """How often the strongest place lies on the patch."""
+    hits, found, inside = [], [], []
+    for start in range(0, len(shown.seen), BATCH):
+        part = slice(start, start + BATCH)
+        evidence = measure(model, shown.seen[part], target=shown.labels[part]).clip(0)
+        for heat, mask in zip(evidence, shown.masks[part], strict=True):
+            found.append(bool(heat.max() > 0))
+            hits.append(found[-1] and bool(mask.flat[heat.argmax()]))
+            inside.append(float((heat * mask).sum() / heat.sum()) if found[-1] else 0.0)
+    middle = model.input.size // 2
+    figures = {
+        "pictures": len(hits),
         "peak_on_pattern": float(np.mean(hits)),
+        "some_evidence": float(np.mean(found)),
+        "peak_on_pattern_where_some": float(np.sum(hits) / np.sum(found)),
         "heat_on_pattern": float(np.mean(inside)),
-        "chance": float(np.mean(shares)),
-        "middle_on_pattern": float(np.mean(middles)),
+        "chance": float(shown.masks.mean()),
+        "middle_on_pattern": float(shown.masks[:, middle, middle].mean()),
     }
+    print(figures, file=sys.stderr, flush=True)
+    return figures
 
 
-def differences(model: Model) -> dict[str, float]:
+def differences(model: Model, shown: Shown) -> dict[str, float]:
     """The largest difference from captum's map, as a share of its largest magnitude."""
-    seen, _, _ = drawn(model, range(COMPARED))
-    chosen = targets(model, seen)
+    seen, chosen = shown.seen, shown.labels
     network, aim = model.engine.plain, torch.from_numpy(chosen)
     whole = nn.Sequential(model.engine.pixels, *network)
     floats = torch.from_numpy(seen).float().requires_grad_()
@@ -95,7 +108,9 @@ def differences(model: Model) -> dict[str, float]:
             floats[:2], (window, window, 3), (stride, stride, 3), cover, aim[:2]
         )
     return {
-        "grad-cam": apart(np.concatenate(list(gradients.grad_cam(model.engine, seen, layer, chosen))), cam[:, 0]),
+        "grad-cam": apart(
+            np.concatenate(list(gradients.grad_cam(model.engine, seen, layer, chosen, gradients.mean))), cam[:, 0]
+        ),
         "saliency": apart(explain.sensitivity(model, seen, chosen), Saliency(whole).attribute(floats, aim).amax(3)),
         "guided": apart(explain.sensitivity(model, seen, chosen, "guided"), guided.abs().amax(3)),
         "occlusion": apart(explain.drops(plain, seen[:2], chosen[:2]), drops[..., 0]),
@@ -111,22 +126,23 @@ def untrained(model: Model) -> Model:
 def main(run: str) -> None:
     model = alexnet.load(run)
     beginner = untrained(model)
-    layers = explain.convolutions(model.variant)
+    every = shown(model, PICTURES)
+    few = every.first(FEW)
+    last, *earlier = reversed(explain.convolutions(model.variant))
     cams = {
-        layer: pointing(model, partial(explain.evidence, layer=layer), PICTURES if layer == layers[-1] else FEW)
-        for layer in reversed(layers)
+        kind: {last: pointing(model, partial(explain.evidence, kind=kind), every)}
+        | {layer: pointing(model, partial(explain.evidence, layer=layer, kind=kind), few) for layer in earlier}
+        for kind in explain.CAMS
     }
     figures = {
         "model": model.variant.name,
         "size": model.input.size,
         "scores": model.scores,
         "grad-cam": cams,
-        "grad-cam, untrained": pointing(model, lambda _, *seen, **of: explain.evidence(beginner, *seen, **of), FEW),
-        "occlusion": pointing(model, explain.drops, FEW),
-        "saliency": {
-            kind: pointing(model, partial(explain.sensitivity, kind=kind), FEW) for kind in ("gradient", "guided")
-        },
-        "difference_from_captum": differences(model),
+        "grad-cam, untrained": pointing(beginner, explain.evidence, every),
+        "occlusion": pointing(model, explain.drops, few),
+        "saliency": {kind: pointing(model, partial(explain.sensitivity, kind=kind), few) for kind in SALIENCY},
+        "difference_from_captum": differences(model, every.first(COMPARED)),
     }
     record("explanations", figures)
 

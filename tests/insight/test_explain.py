@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import smallnets
 import torch
-from captum.attr import GuidedBackprop, LayerGradCam, Occlusion, Saliency
+from captum.attr import GuidedBackprop, LayerGradCam, LayerGradientXActivation, Occlusion, Saliency
 from torch import nn
 from torch.nn import functional as F
 
@@ -69,9 +69,20 @@ def test_grad_cam_is_captum_s_at_every_layer_with_maps(model: Model) -> None:
     for layer in fields(model.variant, model.input.size):
         module = model.engine.network.get_submodule(layer)
         theirs = LayerGradCam(whole(model), module).attribute(floats(pictures), torch.from_numpy(chosen))
-        ours = np.concatenate(list(gradients.grad_cam(model.engine, pictures, layer, chosen)))
+        ours = np.concatenate(list(gradients.grad_cam(model.engine, pictures, layer, chosen, gradients.mean)))
         most = float(theirs.detach().abs().max())
         np.testing.assert_allclose(ours, F.relu(theirs[:, 0]).detach().numpy(), rtol=0, atol=TOLERANCE * most)
+
+
+def test_local_weights_are_captum_s_gradient_times_activation() -> None:
+    """Of what is never negative: its products with the gradient, those that are positive, summed over the maps."""
+    model = smallnets.model("krizhevsky-2012")
+    pictures, target = smallnets.pictures(model, 3), np.array([1, 0, 6])
+    for layer in ("relu1", "pool2", "relu5"):
+        module = model.engine.network.get_submodule(layer)
+        theirs = LayerGradientXActivation(whole(model), module).attribute(floats(pictures), torch.from_numpy(target))
+        maps = gradients.grad_cam(model.engine, pictures, layer, target, gradients.local)
+        close(np.concatenate(list(maps)), theirs.relu().sum(1))
 
 
 def test_saliency_is_captum_s(model: Model) -> None:
@@ -225,6 +236,7 @@ def test_what_there_is_not_is_a_usage_error_that_names_it(plain: Model) -> None:
         "no class -1": lambda: explain.grad_cam(plain, pictures, target=-1),
         "unknown class 'cat'": lambda: explain.saliency(plain, pictures, target="cat"),
         "3 target classes for 2 pictures": lambda: explain.saliency(plain, pictures, target=[0, 1, 2]),
+        "unknown kind of Grad-CAM 'locl': did you mean 'local'": lambda: explain.grad_cam(plain, pictures, kind="locl"),
         "unknown kind of saliency 'gided': did you mean 'guided'": lambda: explain.saliency(
             plain, pictures, 0, "gided"
         ),
@@ -317,13 +329,13 @@ def trained() -> Model:
     return Model(torch_engine.from_tensors(description, network.state_dict()), description)
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "occlusion"])
-def test_heat_peaks_on_what_makes_the_class(trained: Model, method: str) -> None:
+@pytest.mark.parametrize("method", [explain.grad_cam, partial(explain.grad_cam, kind="local"), explain.occlusion])
+def test_heat_peaks_on_what_makes_the_class(trained: Model, method: Any) -> None:
     """A point at random would lie on the patch in 14 % of the pictures."""
     pictures, masks, labels = stripes(60, 1000)
     right = targets(trained, pictures) == labels
     assert right.mean() > 0.95
-    heat = explain.explain(trained, pictures[right], method)
+    heat = method(trained, pictures[right])
     peaks = heat.reshape(len(heat), -1).argmax(1)
     hits = masks[right].reshape(len(heat), -1)[np.arange(len(heat)), peaks]
     assert hits.mean() >= 0.9, f"{hits.mean():.2f} against {masks.mean():.2f} by chance"

@@ -19,7 +19,12 @@ from alexnet.use.explain import file_names
 from alexnet.use.export import export
 from alexnet.weights.model import load
 
-HEAT = [["grad-cam"], ["grad-cam", "--layer", "conv2"], ["saliency"], ["saliency", "--kind", "guided"]]
+HEAT = [
+    ["grad-cam"],
+    ["grad-cam", "--layer", "conv2", "--kind", "local"],
+    ["saliency"],
+    ["saliency", "--kind", "guided"],
+]
 HEAT += [["saliency", "--kind", "smoothed"], ["occlusion", "--window", "30", "--stride", "30"]]
 
 
@@ -157,6 +162,7 @@ def test_an_onnx_file_is_explained_as_far_as_it_goes(explained, model, cat, tmp_
     [
         (["--method", "grad-cam"], "--method grad-cam explains pictures: give at least one INPUT"),
         (["CAT", "--method", "grad-cam", "--layer", "conv6"], "did you mean 'conv5'"),
+        (["CAT", "--method", "grad-cam", "--kind", "guided"], "unknown kind of Grad-CAM 'guided'"),
         (["CAT", "--method", "grad-cam", "--target", "cat"], "unknown class 'cat'"),
         (["CAT", "--method", "grad-cam", "--target", "7"], "no class 7"),
         (["CAT", "--method", "grad-cam", "--window", "9"], "--window belongs to --method occlusion, not to grad-cam"),

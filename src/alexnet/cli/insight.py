@@ -16,7 +16,7 @@ METHODS = ("grad-cam", "saliency", "occlusion", "activations", "patches", "kerne
 BELONGS = {  # options and the methods that know them
     "layer": ("grad-cam", "activations", "patches"),
     "target": ("grad-cam", "saliency", "occlusion"),
-    "kind": ("saliency",),
+    "kind": ("grad-cam", "saliency"),
     "window": ("occlusion",),
     "stride": ("occlusion",),
     "data": ("patches",),
@@ -33,7 +33,7 @@ BELONGS = {  # options and the methods that know them
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
 @click.option("--layer", help="grad-cam, activations, patches: a layer's name.  [default: the last convolution's]")
 @click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
-@click.option("--kind", type=click.Choice(["gradient", "guided", "smoothed"]), help="Of saliency.  [default: gradient]")
+@click.option("--kind", help="grad-cam: mean, local; saliency: gradient, guided, smoothed.  [default: the first]")
 @click.option("--window", type=click.IntRange(1), help="occlusion: side of the cover, pixels.  [default: size / 6]")
 @click.option("--stride", type=click.IntRange(1), help="occlusion: pixels it moves by.  [default: window / 3]")
 @click.option("--data", help="patches: DATA to look through, instead of INPUT.")

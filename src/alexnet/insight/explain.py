@@ -30,6 +30,8 @@ from alexnet.weights.onnx_engine import OnnxEngine
 if TYPE_CHECKING:
     from alexnet.weights.torch_engine import TorchEngine
 
+Cam = Literal["mean", "local"]
+CAMS: tuple[Cam, ...] = ("mean", "local")
 Saliency = Literal["gradient", "guided", "smoothed"]
 SALIENCY: tuple[Saliency, ...] = ("gradient", "guided", "smoothed")
 HEAT = ("grad-cam", "saliency", "occlusion")
@@ -52,24 +54,35 @@ def explain(
     raise unknown("method", method, (*HEAT, "activations"))
 
 
-def grad_cam(model: Model, pictures: Pixels, layer: str | None = None, target: Target = None) -> Floats:
-    """Heat where the maps of a layer speak for the target (Selvaraju and others 2017).
+def grad_cam(
+    model: Model, pictures: Pixels, layer: str | None = None, target: Target = None, kind: Cam = "mean"
+) -> Floats:
+    """Heat where the maps of a layer speak for the target.
+
+    mean: each map counts by its mean gradient: Grad-CAM (Selvaraju and others 2017). It may find nothing for an answer
+    that is right and sure, since a map that speaks for the class in one place may speak against it on average. local:
+    each value counts by its own gradient (LayerCAM: Jiang and others 2021).
 
     The map has the layer's grid; each of its cells stands where the middle of its receptive field lies in the picture,
     which need not be where stretching the map over the picture would put it. `layer`: any that gives maps; by default
     the last convolution's output, after its non-linearity. Raises UsageError.
     """
-    return heat(evidence(model, pictures, layer, target))
+    return heat(evidence(model, pictures, layer, target, kind))
 
 
-def evidence(model: Model, pictures: Pixels, layer: str | None = None, target: Target = None) -> Floats:
+def evidence(
+    model: Model, pictures: Pixels, layer: str | None = None, target: Target = None, kind: Cam = "mean"
+) -> Floats:
     """What `grad_cam` scales: float32 [N, size, size], in units of the target's logit."""
     engine = plain(model, "Grad-CAM")
     layer = last_convolution(model.variant) if layer is None else layer
     spread = _field(model, layer).spread(model.input.size).astype(np.float32)
     from alexnet.insight import gradients
 
-    maps = gradients.grad_cam(engine, pictures, layer, targets(model, pictures, target))
+    if kind not in CAMS:
+        raise unknown("kind of Grad-CAM", kind, CAMS)
+    weigh = {"mean": gradients.mean, "local": gradients.local}[kind]
+    maps = gradients.grad_cam(engine, pictures, layer, targets(model, pictures, target), weigh)
     return stacked(((spread @ batch @ spread.T).astype(np.float32) for batch in maps), pictures.shape[:3])
 
 

@@ -8,7 +8,7 @@ paper's network a batch takes about 10 MB a picture, whatever the number of pict
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ BATCH = 16  # pictures
 
 Floats = NDArray[np.float32]
 Targets = NDArray[np.int64]
+Weigh = Callable[[Tensor], Tensor]
+"""The gradient over a layer's maps, [B, channels, height, width] → weights that fit them."""
 
 
 def outputs(engine: TorchEngine, pictures: Pixels, layer: str) -> Iterator[Floats]:
@@ -34,16 +36,25 @@ def outputs(engine: TorchEngine, pictures: Pixels, layer: str) -> Iterator[Float
             yield before(engine.pixels(_tensor(engine, batch))).contiguous().cpu().numpy()
 
 
-def grad_cam(engine: TorchEngine, pictures: Pixels, layer: str, targets: Targets) -> Iterator[Floats]:
-    """Batch by batch float32 [B, height, width], on the layer's own grid: the sum of its maps, each weighted by the
-    mean of the target's gradient over it, negative values set to 0 (Selvaraju and others 2017, equations 1 and 2)."""
+def grad_cam(engine: TorchEngine, pictures: Pixels, layer: str, targets: Targets, weigh: Weigh) -> Iterator[Floats]:
+    """Batch by batch float32 [B, height, width], on the layer's own grid: the sum of its maps, weighted by what `weigh`
+    makes of the target's gradient over them, negative values set to 0."""
     before, behind = _parts(engine.plain, layer)
     for batch, own in _batches(pictures, targets):
         with torch.no_grad():
             maps = before(engine.pixels(_tensor(engine, batch)))
-        gradient = _gradient(maps, behind, own)
-        weights = gradient.mean((2, 3), keepdim=True)
+        weights = weigh(_gradient(maps, behind, own))
         yield (weights * maps).sum(1).relu_().cpu().numpy()
+
+
+def mean(gradient: Tensor) -> Tensor:
+    """One weight for each map, its mean gradient: Grad-CAM (Selvaraju and others 2017, equations 1 and 2)."""
+    return gradient.mean((2, 3), keepdim=True)
+
+
+def local(gradient: Tensor) -> Tensor:
+    """A weight for each value, its own gradient where that is positive: LayerCAM (Jiang and others 2021)."""
+    return gradient.relu()
 
 
 def picture_gradients(engine: TorchEngine, network: nn.Sequential, pictures: Floats, targets: Targets) -> Floats:

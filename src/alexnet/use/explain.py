@@ -84,7 +84,7 @@ def drawing(
     method: str,
     arrays: bool,
     layer: str | None = None,
-    kind: explain.Saliency = "gradient",
+    kind: Any = None,
     window: int | None = None,
     stride: int | None = None,
 ) -> Draw:
@@ -92,8 +92,11 @@ def drawing(
     match method:
         case "grad-cam":
             layer = layer or explain.last_convolution(model.variant)
-            return heat(model, partial(explain.evidence, layer=layer), method, f"Grad-CAM at {layer}", arrays)
+            kind = kind or "mean"
+            title = f"Grad-CAM at {layer}" if kind == "mean" else f"LayerCAM at {layer}"
+            return heat(model, partial(explain.evidence, layer=layer, kind=kind), method, title, arrays)
         case "saliency":
+            kind = kind or "gradient"
             return heat(model, partial(explain.sensitivity, kind=kind), method, f"Saliency ({kind})", arrays)
         case "occlusion":
             return heat(model, partial(explain.drops, window=window, stride=stride), method, "Occlusion", arrays)
