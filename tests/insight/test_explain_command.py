@@ -203,5 +203,8 @@ def test_other_networks_with_few_and_many_classes(explained, cat, tmp_path, name
     for method in (["grad-cam"], ["saliency"], ["occlusion", "--window", "16"], ["activations"], ["kernels"]):
         inputs = [] if method == ["kernels"] else [cat]
         assert explained(*inputs, "--method", *method, model=other, out=method[0]).code == 0
+    drawn = np.asarray(Image.open(tmp_path / "grad-cam" / "cat.grad-cam.png")).astype(int)
+    colours = np.ptp(drawn[-200:-20, 20:200], axis=2).max()  # of the input: a network of grey pictures is shown grey
+    assert (colours == 0) == (name == "lenet-5")
     layer = explain.last_convolution(load(other).variant)
     assert explained(cat, "--method", "patches", "--layer", layer, model=other, out="patches").code == 0

@@ -110,15 +110,19 @@ def heat(model: Model, measure: Measure, name: str, title: str, arrays: bool) ->
 
     def draw(seen: Pixels, targets: list[int], lines: list[str]) -> Iterator[Drawn]:
         evidence = measure(model, seen, target=targets)
-        for picture, values, hot, target, line in zip(
-            seen, evidence, explain.heat(evidence), targets, lines, strict=True
-        ):
-            three = np.stack([picture, panels.heat_alone(hot), panels.overlay(picture, hot)])
-            panel = panels.beside(list(panels.magnified(three, panels.LEAST)))
-            text = [line, f"{title} for {model.classes[target]}" + ("" if values.max() > 0 else ": no evidence found")]
-            yield {f".{name}.png": panels.titled(panel, text)} | ({f".{name}.npy": values} if arrays else {})
+        pictures, hot = panels.as_seen(seen, model.input), explain.heat(evidence)
+        for place, (target, line) in enumerate(zip(targets, lines, strict=True)):
+            own = f"{title} for {model.classes[target]}" + ("" if hot[place].max() > 0 else ": found no evidence")
+            panel = panels.titled(_three(pictures[place], hot[place]), [line, own])
+            yield {f".{name}.png": panel} | ({f".{name}.npy": evidence[place]} if arrays else {})
 
     return draw
+
+
+def _three(picture: Pixels, hot: Floats) -> Pixels:
+    """The picture, its heat, and the one over the other."""
+    three = np.stack([picture, panels.heat_alone(hot), panels.overlay(picture, hot)])
+    return panels.beside(list(panels.magnified(three, panels.LEAST)))
 
 
 def layers(model: Model, names: Sequence[str], arrays: bool) -> Draw:
