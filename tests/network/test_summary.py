@@ -7,15 +7,10 @@ import math
 import re
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from alexnet.network.architecture import smallest_size
-from alexnet.network.drawing import draw
 from alexnet.network.model import skeleton
 from alexnet.network.summary import explain, summary, table
 from alexnet.network.variants import VARIANTS, variant
@@ -219,39 +214,3 @@ def test_a_zero_logit_is_explained() -> None:
         "fc8: 4096 values to 1",
         "zero8: 1 value and a 0 beside it to 2",
     ]
-
-
-# -------------------------------------------------------------------------------------------------------------- drawing
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_drawing_as_svg(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "network.svg"
-    draw(variant(name), None, path, 100)
-    text = path.read_text("utf-8")
-    assert ElementTree.fromstring(text).tag.endswith("svg")
-    for layer in summary(variant(name))["layers"]:
-        if layer["name"].startswith(("conv", "local", "fc")):
-            assert layer["name"] in text, layer["name"]
-            assert " x ".join(map(str, layer["output"])) in text, layer["name"]
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_drawing_as_png(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "network.png"
-    draw(variant(name, classes=2), None, path, 30)
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    painted = (pixels != pixels[0]).any(axis=1).mean()
-    assert 0.05 < painted < 0.95, "an empty sheet"
-
-
-def test_dpi_and_size_of_the_drawing(tmp_path: Path) -> None:
-    for dpi in (20, 40):
-        draw(variant("lenet-5", channels=3), 64, tmp_path / f"{dpi}.png", dpi)
-    with Image.open(tmp_path / "20.png") as first, Image.open(tmp_path / "40.png") as second:
-        small, large = first.size, second.size
-    assert large[0] == pytest.approx(2 * small[0], abs=8) and large[1] == pytest.approx(2 * small[1], abs=8)
-    draw(variant("lenet-5", channels=3), 64, tmp_path / "64.svg", 40)
-    assert "3 x 64 x 64" in (tmp_path / "64.svg").read_text("utf-8")

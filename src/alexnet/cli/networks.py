@@ -65,7 +65,7 @@ def summary_command(
     if explain:
         text += "\n\n" + "\n".join(summary.explain(value, size))
     if plot:
-        from alexnet.network.drawing import draw
+        from alexnet.network.drawing.sheet import draw
 
         draw(value, size, new_file(plot, force, (".svg", ".png")), dpi)
         say(f"drawn to {plot}")
