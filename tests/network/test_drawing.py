@@ -23,7 +23,7 @@ from alexnet.network.architecture import Variant, Windowed
 from alexnet.network.drawing.arrangement import arrange
 from alexnet.network.drawing.sheet import ACROSS, draw, sheet
 from alexnet.network.drawing.steps import steps
-from alexnet.network.drawing.thread import fields, inside, seen, thread
+from alexnet.network.drawing.thread import inside, seen, thread
 from alexnet.network.drawing.writing import spread
 from alexnet.network.summary import summary
 from alexnet.network.variants import VARIANTS, variant
@@ -61,10 +61,12 @@ def written(path: Path) -> set[str | None]:
 
 def forms(name: str) -> Iterator[Variant]:
     """The variant as published, for few and many classes, and grey; where it can be that."""
-    yield variant(name)
-    for classes in (2, 1000, 21_841):
+    published = variant(name)
+    yield published
+    yield variant(name, channels=1)
+    for classes in {2, 1000, 21_841} - {published.classes}:
         try:
-            yield variant(name, classes, channels=1 if classes == 2 else 3)
+            yield variant(name, classes)
         except UsageError:
             assert name == "yenigun-batch-norm"
 
@@ -171,8 +173,19 @@ def test_the_famous_contrast() -> None:
 
 def test_receptive_fields_of_alexnet() -> None:
     """The known ones: 195 for the last pooling, as in Araujo et al.: Computing receptive fields (Distill, 2019)."""
-    maps = [step for step in steps(variant("krizhevsky-2012")) if len(step.shape) == 3]
-    assert [stop - start for start, stop in fields(maps)] == [1, 11, 19, 51, 67, 99, 131, 163, 195]
+    fields = [step.field for step in steps(variant("krizhevsky-2012"))]
+    assert [field and field.size for field in fields] == [1, 11, 19, 51, 67, 99, 131, 163, 195, None, None, None]
+
+
+@pytest.mark.parametrize("name", ["krizhevsky-2012", "cifar-11pct", "no-normalisation", "yenigun-batch-norm"])
+def test_windows_upon_windows_make_the_outlines_on_the_picture(name: str) -> None:
+    maps = [step for step in steps(variant(name)) if len(step.shape) == 3]
+    pixels = thread(maps)
+    for last, window in enumerate(pixels):
+        for index in range(last, 0, -1):
+            window = seen(maps[index], maps[index - 1], window)
+        field = maps[last].field
+        assert field is not None and field.pixels(pixels[last][0]) == window
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -9,18 +9,19 @@ from matplotlib.axes import Axes
 
 from alexnet.network.drawing import perspective
 from alexnet.network.drawing.arrangement import Column
-from alexnet.network.drawing.thread import Window, fields, inside, seen, thread
+from alexnet.network.drawing.thread import Window, inside, seen, thread
 from alexnet.network.drawing.tones import CHANNELS, GREY, INK
 
 
 def draw_blocks(axis: Axes, columns: Sequence[Column]) -> None:
     """All blocks, then for one value in the middle of each the window that it sees, and the part of the picture."""
-    maps = [column for column in columns if column.maps]
     for column in columns:
         for block in column.blocks:
             perspective.draw_block(axis, block, column.colour)
-    _picture(axis, maps)
-    for (below, column), pixel in zip(pairwise(maps), thread([column.step for column in maps])[1:], strict=True):
+    maps = [column for column in columns if column.maps]
+    pixels = thread([column.step for column in maps])
+    _picture(axis, maps, pixels)
+    for (below, column), pixel in zip(pairwise(maps), pixels[1:], strict=True):
         _windows(axis, below, column, pixel)
     for below, column in pairwise(columns):
         if not column.maps:
@@ -28,14 +29,15 @@ def draw_blocks(axis: Axes, columns: Sequence[Column]) -> None:
                 perspective.draw_mesh(axis, block, column.blocks[0], column.colour)
 
 
-def _picture(axis: Axes, maps: Sequence[Column]) -> None:
+def _picture(axis: Axes, maps: Sequence[Column], pixels: Sequence[Window]) -> None:
     """The channels of a picture in colour, and outlines of what a value of each layer of weights depends on."""
     block = maps[0].blocks[0]
     if maps[0].step.shape[0] == len(CHANNELS):
         perspective.draw_channels(axis, block, CHANNELS)
-    for column, field in zip(maps, fields([column.step for column in maps]), strict=True):
-        if column.step.macs:
-            perspective.draw_window(axis, block, inside(field, block.pixels), column.colour, 0.7)
+    for column, (pixel, _) in zip(maps, pixels, strict=True):
+        if column.step.macs and column.step.field:
+            field = inside(column.step.field.pixels(pixel), block.pixels)
+            perspective.draw_window(axis, block, field, column.colour, 0.7)
 
 
 def _windows(axis: Axes, below: Column, column: Column, pixel: Window) -> None:

@@ -18,7 +18,6 @@ from alexnet.network.drawing.blocks import draw_blocks
 from alexnet.network.drawing.perspective import draw_lines
 from alexnet.network.drawing.shares import draw_shares
 from alexnet.network.drawing.steps import Step, steps
-from alexnet.network.drawing.thread import fields
 from alexnet.network.drawing.tones import GREY, INK, PAPER, blend
 from alexnet.network.drawing.writing import ALIKE, FAMILY, LARGE, LINE, NAME, TITLE, width, write
 from alexnet.storage import whole
@@ -72,12 +71,19 @@ def sheet(variant: Variant, size: int | None = None) -> Figure:
 
 def _rows(found: Sequence[Step]) -> list[tuple[str, ...]]:
     """What the table says of each step, from its first line to its last; of the picture, what the lines are."""
-    maps = [step for step in found if len(step.shape) == 3]
-    sides = [stop - start for start, stop in fields(maps)]
-    views = [f"{side:,} × {side:,}" if side < found[0].shape[1] else "all" for side in sides]
-    views += ["all"] * (len(found) - len(maps))
-    counts = [[f"{count:,}" if count else "" for count in (step.parameters, step.macs)] for step in found]
-    return [HEADS, *((view, *count) for view, count in zip(views[1:], counts[1:], strict=True))]
+    return [
+        HEADS,
+        *((_sees(step, found[0].shape[1]), _count(step.parameters), _count(step.macs)) for step in found[1:]),
+    ]
+
+
+def _sees(step: Step, size: int) -> str:
+    side = math.ceil(step.field.size) if step.field else size
+    return f"{side:,} × {side:,}" if side < size else "all"
+
+
+def _count(count: int) -> str:
+    return f"{count:,}" if count else ""
 
 
 def _shape(step: Step) -> str:

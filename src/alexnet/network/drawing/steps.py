@@ -27,6 +27,7 @@ from alexnet.network.architecture import (
     ZeroLogit,
     walk,
 )
+from alexnet.network.fields import Field, fields
 
 Kind = Literal["input", "convolutions", "untied convolutions", "fully connected layers", "without weights"]
 
@@ -36,7 +37,8 @@ class Step:
     """A layer that has weights or gives another shape, together with what follows it up to the next such layer.
 
     `columns`: towers in which its maps stand, 1 for a vector. `apart`: each tower sees only its own below. `words`:
-    what happens, line by line. `layer` is None for the picture itself.
+    what happens, line by line. `field`: what its values see of the picture; None for vectors, which see all. `layer` is
+    None for the picture itself.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Step:
     columns: int
     apart: bool
     words: tuple[str, ...]
+    field: Field | None
     parameters: int = 0
     macs: int = 0
 
@@ -55,9 +58,11 @@ def steps(variant: Variant, size: int | None = None) -> tuple[Step, ...]:
     rows = walk(variant, size)
     columns = _columns(rows)
     picture = rows[0].input
+    seen = fields(variant, size)
     colours = {1: "grey", 3: "red, green, blue"}.get(picture[0], f"{picture[0]} channels")
-    first = Step("input", "input", None, picture, 1, False, (f"{picture[1]:,} × {picture[2]:,} pixels", colours))
-    return (first, *(_step(group, columns) for group in _groups(rows)))
+    words = (f"{picture[1]:,} × {picture[2]:,} pixels", colours)
+    first = Step("input", "input", None, picture, 1, False, words, Field(0, 1, 1, picture[1]))
+    return (first, *(_step(group, columns, seen.get(group[-1].name)) for group in _groups(rows)))
 
 
 def _columns(rows: tuple[Row, ...]) -> int:
@@ -78,7 +83,7 @@ def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
     yield group
 
 
-def _step(group: list[Row], columns: int) -> Step:
+def _step(group: list[Row], columns: int, field: Field | None) -> Step:
     layer, shape = group[0].layer, group[0].output
     columns = columns if len(shape) == 3 else 1
     return Step(
@@ -89,6 +94,7 @@ def _step(group: list[Row], columns: int) -> Step:
         columns,
         apart=columns > 1 and not (isinstance(layer, Weighted) and getattr(layer, "groups", 1) < columns),
         words=tuple(word for row in group for word in _words(row, columns)),
+        field=field,
         parameters=sum(row.parameters + row.statistics for row in group),
         macs=sum(row.macs for row in group),
     )

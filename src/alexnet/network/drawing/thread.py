@@ -1,8 +1,8 @@
-"""One value of each block of maps, on one thread: the window that each sees below, and the part of the picture."""
+"""One value of each block of maps, on one thread: the window that each sees below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from alexnet.network.architecture import Windowed
@@ -36,11 +36,3 @@ def thread(maps: Sequence[Step]) -> list[Window]:
         middle = min(max((start + stop - 1) // 2, 0), step.shape[1] - 1)
         pixels.append((middle, middle + 1))
     return pixels[::-1]
-
-
-def fields(maps: Sequence[Step]) -> Iterator[Window]:
-    """The part of the picture that depends on each block's pixel of the thread; padding is not cut off."""
-    for last, window in enumerate(thread(maps)):
-        for index in range(last, 0, -1):
-            window = seen(maps[index], maps[index - 1], window)
-        yield window
