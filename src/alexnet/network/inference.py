@@ -9,7 +9,7 @@ on those beside it, so that answers repeat.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from itertools import pairwise
 from typing import Any, Literal
@@ -197,13 +197,18 @@ def _positive(layer: nn.Module, before: bool) -> bool:
 
 def _affine(layer: nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     """What the layer's rows are multiplied by and its bias once a batch normalisation is folded into it."""
+    if norm is not None:
+        return fold(layer.bias, norm.state_dict(), norm.eps)
     factor = torch.ones(layer.out_features, device=layer.weight.device)
-    bias = torch.zeros_like(factor) if layer.bias is None else layer.bias
-    if norm is None:
-        return factor, bias
-    assert norm.running_mean is not None and norm.running_var is not None
-    factor = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return factor, (bias - norm.running_mean) * factor + norm.bias
+    return factor, torch.zeros_like(factor) if layer.bias is None else layer.bias
+
+
+def fold(bias: Tensor | None, norm: Mapping[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
+    """A batch normalisation, by the names of its tensors, as what the weights of each output of the product before it
+    are multiplied by, and the product's new bias; both [out], as exact as `running_var`'s type."""
+    factor = norm["weight"] / (norm["running_var"] + eps).sqrt()
+    centre = -norm["running_mean"] if bias is None else bias - norm["running_mean"]
+    return factor, centre * factor + norm["bias"]
 
 
 def _plain(layer: nn.Linear, factor: Tensor, bias: Tensor, rows: Iterable[Tensor], dtype: torch.dtype) -> nn.Module:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UsageError
 from alexnet.network import architecture as a
+from alexnet.network.inference import fold
 from alexnet.network.layers import LUMA
 from alexnet.weights.files import KEY, MEAN_PICTURE, Description
 from alexnet.weights.onnx_engine import INPUT, OUTPUT
@@ -95,21 +96,28 @@ def _folded(rows: tuple[a.Row, ...], tensors: Mapping[str, Tensor]) -> Iterator[
         row, following = rows[place], rows[place + 1] if place + 1 < len(rows) else None
         weights = _weights(row.name, tensors)
         if isinstance(row.layer, a.Conv | a.Linear) and following and isinstance(following.layer, a.BatchNorm):
-            weights = _fold(weights, _weights(following.name, tensors), following.layer.eps)
+            weights = _fold(weights, _tensors(following.name, tensors), following.layer.eps)
             next(places)
         yield row, weights
 
 
 def _weights(name: str, tensors: Mapping[str, Tensor]) -> Weights:
+    return {key: tensor.numpy() for key, tensor in _tensors(name, tensors).items()}
+
+
+def _tensors(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     start = f"{name}."
-    return {key.removeprefix(start): t.detach().cpu().numpy() for key, t in tensors.items() if key.startswith(start)}
+    return {key.removeprefix(start): t.detach().cpu() for key, t in tensors.items() if key.startswith(start)}
 
 
-def _fold(product: Weights, norm: Weights, eps: float) -> Weights:
-    factor = norm["weight"] / np.sqrt(norm["running_var"].astype(np.float64) + eps)
-    weight = product["weight"] * factor.reshape(-1, *[1] * (product["weight"].ndim - 1))
-    bias = (product.get("bias", 0) - norm["running_mean"]) * factor + norm["bias"]
-    return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+def _fold(product: Weights, norm: dict[str, Tensor], eps: float) -> Weights:
+    """In double precision, since here it is the weights that are rounded."""
+    import torch
+
+    bias = torch.from_numpy(product["bias"]) if "bias" in product else None
+    factor, shift = fold(bias, norm | {"running_var": norm["running_var"].double()}, eps)
+    weight = product["weight"] * factor.numpy().reshape(-1, *[1] * (product["weight"].ndim - 1))
+    return {"weight": weight.astype(np.float32), "bias": shift.numpy().astype(np.float32)}
 
 
 def _first_stage(graph: Graph, rule: a.Input, mean_picture: Tensor | None) -> str:
