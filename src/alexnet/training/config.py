@@ -30,11 +30,9 @@ from alexnet.training.statistics import colour_components
 from alexnet.training.train import bfloat16
 from alexnet.training.train import device as choose_device
 from alexnet.weights import files
+from alexnet.weights.formats.torchvision import DEVIATION, MEAN
 
 FORMAT = 1
-
-# What torchvision subtracts and divides by, as red, green and blue in 0..255: mean and deviation over ImageNet.
-IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 T = TypeVar("T")
 Parts = dict[str, Part]
@@ -295,6 +293,6 @@ def _centre_and_unit(recipe: Recipe, part: Part) -> tuple[NDArray[np.float64], N
         case "none":
             return np.zeros(3), np.ones(3)
         case "imagenet":
-            return np.array(IMAGENET[0]), np.array(IMAGENET[1])
+            return np.round(255 * np.array(MEAN), 3), np.round(255 * np.array(DEVIATION), 3)  # the decimals as they are
         case "channels" | "picture":
             return part.mean.mean(axis=(0, 1)), np.ones(3)
