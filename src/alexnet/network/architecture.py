@@ -18,6 +18,7 @@ from alexnet.errors import UsageError
 
 Shape = tuple[int, ...]
 MOST_SIDE = 4096  # of a picture
+LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue: ITU-R BT.601, which Pillow's conversion to "L" uses too
 Initial = float | Literal["he", "glorot", "glorot-uniform", "lecun", "torch"]
 
 

@@ -8,11 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet.network.architecture import Input, Shape
+from alexnet.network.architecture import LUMA, Input, Shape
 from alexnet.network.response_norm import Norm, response_norm
-
-# ITU-R BT.601, which Pillow's conversion to "L" uses too.
-LUMA = (0.299, 0.587, 0.114)
 
 
 class ResponseNorm(nn.Module):

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from alexnet.errors import UsageError
 from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
-from alexnet.network.architecture import Input, Variant
-from alexnet.network.layers import LUMA
+from alexnet.network.architecture import LUMA, Input, Variant
 from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store, rule_text
@@ -293,6 +292,6 @@ def _centre_and_unit(recipe: Recipe, part: Part) -> tuple[NDArray[np.float64], N
         case "none":
             return np.zeros(3), np.ones(3)
         case "imagenet":
-            return np.round(255 * np.array(MEAN), 3), np.round(255 * np.array(DEVIATION), 3)  # the decimals as they are
+            return np.round(255 * np.array(MEAN), 3), np.round(255 * np.array(DEVIATION), 3)
         case "channels" | "picture":
             return part.mean.mean(axis=(0, 1)), np.ones(3)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from alexnet.errors import UsageError
 from alexnet.network import architecture as a
 from alexnet.network.inference import fold
-from alexnet.network.layers import LUMA
 from alexnet.weights.files import KEY, MEAN_PICTURE, Description
 from alexnet.weights.onnx_engine import INPUT, OUTPUT
 
@@ -127,7 +126,7 @@ def _first_stage(graph: Graph, rule: a.Input, mean_picture: Tensor | None) -> st
         x = graph.node("Gather", "pixels/order", x, graph.constant("pixels.order", np.array([2, 1, 0])), axis=1)
     x = graph.node("Cast", "pixels/float", x, to=1)
     if rule.order == "grey":
-        luma = np.array(LUMA, np.float32).reshape(1, 3, 1, 1)
+        luma = np.array(a.LUMA, np.float32).reshape(1, 3, 1, 1)
         x = graph.node("Conv", "pixels/grey", x, graph.constant("pixels.luma", luma))
     mean = _channels(rule.mean) if mean_picture is None else mean_picture.float().numpy().transpose(2, 0, 1)
     x = graph.node("Sub", "pixels/centre", x, graph.constant("pixels.mean", mean))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.errors import WeightsError
-from alexnet.network.architecture import MOST_SIDE, Input
+from alexnet.network.architecture import LUMA, MOST_SIDE, Input
 from alexnet.pictures import views
 from alexnet.weights import files
 from alexnet.weights.formats import protobuf
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 INPUT_DIM, INPUT_SHAPE = 4, 8  # of a net
 SIZE, STORED = 227, 256  # pixels a side: what the networks see, and what examples/imagenet has convert_imageset make
 MEAN = (104.00699, 116.66877, 122.67891)  # of ILSVRC-2012's training pictures, BGR: ilsvrc_2012_mean.npy's averages
-LUMA = (0.114, 0.587, 0.299)  # of BGR, as in network.layers
 
 
 def imagenet_rule(size: int, channels: int) -> Input:
     """How Caffe's networks of ImageNet take their pictures."""
-    mean = MEAN if channels == 3 else (float(np.dot(MEAN, LUMA)),)
+    mean = MEAN if channels == 3 else (float(np.dot(MEAN, LUMA[::-1])),)
     order: Literal["BGR", "grey"] = "BGR" if channels == 3 else "grey"
     return Input(size, max(STORED, size), "squash", order=order, mean=mean, scale=(1.0,) * channels)
 
