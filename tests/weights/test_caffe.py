@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import replace
 
@@ -292,15 +291,10 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_refused_at_once(tmp_path, name):
+def test_hostile_files_are_refused_at_once(tmp_path, refusal, name):
     data, reason = HOSTILE[name]
     (tmp_path / "m.caffemodel").write_bytes(data)
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    with pytest.raises(WeightsError, match=reason) as refusal:
-        caffe.read(tmp_path / "m.caffemodel")
-    assert time.perf_counter() - start < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
-    assert "\n" not in str(refusal.value) and str(tmp_path / "m.caffemodel") in str(refusal.value)
+    refusal(caffe.read, tmp_path / "m.caffemodel", reason)
 
 
 @pytest.mark.parametrize(

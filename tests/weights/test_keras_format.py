@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
-import time
 import warnings
 import zipfile
 from dataclasses import replace
@@ -554,17 +552,10 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_refused(tmp_path, name):
-    path, marker = tmp_path / "hostile.h5", tmp_path / "marker"
-    HOSTILE[name](path, marker)
-    memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    with pytest.raises(WeightsError) as refused:
-        read(path)
-    assert time.process_time() - start < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 2**18  # KiB
-    assert refused.value.exit_code == 4 and "\n" not in str(refused.value)
-    assert str(refused.value).startswith(str(path)) and len(str(refused.value)) < 2000
-    assert not marker.exists()
+def test_hostile_files_are_refused(tmp_path, refusal, name):
+    path = tmp_path / "hostile.h5"
+    HOSTILE[name](path, tmp_path / "marker")
+    assert len(refusal(read, path)) < 2000
 
 
 def test_the_same_files_unharmed_are_read(tmp_path):

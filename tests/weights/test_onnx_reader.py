@@ -396,13 +396,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_refused_at_once(tmp_path, name):
+def test_hostile_files_are_refused_at_once(tmp_path, refusal, name):
     data, reason = HOSTILE[name]
-    path, start = saved(tmp_path / "m.onnx", data), time.perf_counter()
-    with pytest.raises(WeightsError, match=reason) as refusal:
-        reader.read(path)
-    assert time.perf_counter() - start < 2
-    assert "\n" not in str(refusal.value) and str(path) in str(refusal.value) and "root:" not in str(refusal.value)
+    assert "root:" not in refusal(reader.read, saved(tmp_path / "m.onnx", data), reason)
 
 
 @pytest.mark.parametrize(
