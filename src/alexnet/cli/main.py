@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import os
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """The program: runs a command and turns what goes wrong into one line and an exit code."""
     # Importing torch makes many objects and no garbage: looking for it takes a tenth of the time.
     gc.set_threshold(100_000)
+    atexit.register(gc.freeze)  # nor when the program ends: a fifth of the time of a prediction
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding does not
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
