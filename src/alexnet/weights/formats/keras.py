@@ -8,17 +8,13 @@ train such networks in Keras is taken for it: both sides scaled to the input's, 
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
 import math
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alexnet.errors import UsageError, WeightsError
 from alexnet.network import architecture, variants
@@ -39,39 +35,22 @@ from alexnet.network.architecture import (
 from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description
-from alexnet.weights.formats import hdf5, keras_layers, zips
+from alexnet.weights.formats import hdf5, keras_file, keras_layers, zips
 from alexnet.weights.formats.foreign import CHANNEL_ORDER, MEAN_AND_SCALE, PICTURE_SIZE, RESIZE_RULE, Foreign
+from alexnet.weights.formats.keras_file import VARIABLES, Stored, Values, Written
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # of a .keras file
-CONFIGURATION = 2**20  # bytes of the first
-VARIABLES = {  # of a layer, in Keras' order, with our names for them
-    "conv2d": {"kernel": "weight", "bias": "bias"},
-    "dense": {"kernel": "weight", "bias": "bias"},
-    "batch_normalization": {
-        "gamma": "weight",
-        "beta": "bias",
-        "moving_mean": "running_mean",
-        "moving_variance": "running_var",
-    },
-}
 KINDS: dict[type[Layer], str] = {Conv: "conv2d", Linear: "dense", BatchNorm: "batch_normalization"}
 KNOWN = ("le-keras", "single-column", "yenigun-batch-norm")  # recognised by shapes; the first stands for the second
 GUESSED = (RESIZE_RULE, CHANNEL_ORDER, MEAN_AND_SCALE)
-
-KERAS = "3.0.0"  # the first version that reads what is written here
-
-Values = NDArray[np.float32]
-Stored = dict[str, list[tuple[str, dict[str, hdf5.Dataset]]]]
-"""The layers with weights of a file: kind → in order, each with its name there and its variables by name."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
     """Whether a file is HDF5 or a zip that begins as Keras' do."""
     if head.startswith(zips.MAGIC):
-        return any(name.encode() in head for name in (CONFIG, METADATA, WEIGHTS))
+        return any(name.encode() in head for name in keras_file.MEMBERS)
     return head.startswith(hdf5.MAGIC)
 
 
@@ -84,7 +63,7 @@ def read(path: Path, wanted: Variant | None = None) -> Foreign:
     hdf5.library()
     with path.open("rb") as file:
         zipped = file.read(len(zips.MAGIC)) == zips.MAGIC
-    text, content = _archive(path) if zipped else (None, None)
+    text, content = keras_file.archive(path) if zipped else (None, None)
     with hdf5.opened(path, content) as root:
         if not zipped and "model_config" in root.attrs:
             text = hdf5.text(path, root, "model_config").encode()
@@ -92,20 +71,9 @@ def read(path: Path, wanted: Variant | None = None) -> Foreign:
         return _network(path, root, size, text, wanted)
 
 
-def _archive(path: Path) -> tuple[bytes, bytes]:
-    """The configuration and the file of weights in a `.keras` file."""
-    with zips.opened(path) as archive:
-        for name in (CONFIG, WEIGHTS):
-            if name not in archive.namelist():
-                raise WeightsError(f"{path}: a zip file without {name}; a .keras file has one")
-        if archive.getinfo(CONFIG).file_size > CONFIGURATION:
-            raise WeightsError(f"{path}: its configuration is longer than {CONFIGURATION:,} bytes")
-        return archive.read(CONFIG), archive.read(WEIGHTS)
-
-
 def _network(path: Path, root: hdf5.Group, size: int, text: bytes | None, wanted: Variant | None) -> Foreign:
-    stored = _stored(path, root)
-    if sum(each.nbytes for _, variables in _all(stored) for each in variables.values()) > size:
+    stored = keras_file.stored(path, root)
+    if sum(each.nbytes for _, variables in keras_file.layers_in(stored) for each in variables.values()) > size:
         raise WeightsError(f"{path}: its layers claim more values than the file holds")
     if text is None:
         variant, side = _by_shapes(path, stored, wanted)
@@ -206,61 +174,6 @@ def _candidates(wanted: Variant | None, classes: int, channels: int, names: Iter
             yield dataclasses.replace(architecture.with_classes(value, count), channels=channels)
 
 
-# --------------------------------------------------------------------------------------------------- what a file holds
-
-
-def _stored(path: Path, root: hdf5.Group) -> Stored:
-    """Every layer with weights of a file, in any of its forms; of the values only what the file says about them."""
-    names = hdf5.names(path, root)
-    layers = next((name for name in ("layers", "_layer_checkpoint_dependencies") if name in names), None)
-    if layers:
-        found = _numbered(path, hdf5.member(path, root, layers))
-    elif "model_weights" in names or "layer_names" in root.attrs:
-        found = _named(path, hdf5.member(path, root, "model_weights") if "model_weights" in names else root)
-    else:
-        raise WeightsError(f"{path}: an HDF5 file, but not one of Keras': neither layers nor layer_names in it")
-    stored: Stored = {kind: [] for kind in VARIABLES}
-    for kind, name, variables in found:
-        for variable in variables.values():
-            hdf5.shape(path, variable)
-        stored[kind].append((name, variables))
-    return stored
-
-
-def _numbered(path: Path, layers: hdf5.Group) -> Iterator[tuple[str, str, dict[str, hdf5.Dataset]]]:
-    """Keras 3: layers/conv2d_1/vars/0, where layers of a class are counted and variables are numbered."""
-    names = set(hdf5.names(path, layers))
-    for kind, variables in VARIABLES.items():
-        counted = (name for count in range(len(names)) if (name := f"{kind}_{count}" if count else kind) in names)
-        for name in counted:
-            group = hdf5.member(path, layers, f"{name}/vars")
-            order = dict(enumerate(variables))
-            values = {
-                order.get(int(key), key) if key.isdecimal() else key: hdf5.member(path, group, key)
-                for key in hdf5.names(path, group)
-            }
-            yield kind, name, values
-
-
-def _named(path: Path, layers: hdf5.Group) -> Iterator[tuple[str, str, dict[str, hdf5.Dataset]]]:
-    """The older form: layer_names in order, weight_names for each, such as conv2d/kernel:0."""
-    for name in hdf5.texts(path, layers, "layer_names"):
-        group = hdf5.member(path, layers, name)
-        places = hdf5.texts(path, group, "weight_names")
-        if places:
-            values = {each.split("/")[-1].split(":")[0]: hdf5.member(path, group, each) for each in places}
-            kind = next((kind for kind, variables in VARIABLES.items() if {*values} <= {*variables}), None)
-            if kind is None or len(values) < len(places):
-                raise WeightsError(f"{path}: layer {name[:60]} has variables {', '.join(places)[:120]}, unknown here")
-            if kind == "conv2d" and len(hdf5.shape(path, values.get("kernel"))) == 2:
-                kind = "dense"
-            yield kind, name, values
-
-
-def _all(stored: Stored) -> list[tuple[str, dict[str, hdf5.Dataset]]]:
-    return [layer for layers in stored.values() for layer in layers]
-
-
 # ----------------------------------------------------------------------------------------------- their values and ours
 
 
@@ -353,7 +266,12 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
     Raises UsageError for a network with layers that Keras lacks and for other endings, StorageError.
     """
     variant, side = description.variant, description.input.size
-    forms = {".weights.h5": _write_numbered, ".keras": _write_archive, ".h5": _write_named, ".hdf5": _write_named}
+    forms = {
+        ".weights.h5": keras_file.write_numbered,
+        ".keras": keras_file.write_archive,
+        ".h5": keras_file.write_named,
+        ".hdf5": keras_file.write_named,
+    }
     form = next((form for ending, form in forms.items() if path.name.endswith(ending)), None)
     if form is None:
         raise UsageError(f"{path}: Keras' weights are written as {', '.join(forms)}, not {path.suffix!r}")
@@ -366,50 +284,8 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
         form(partial, settings, _layers(variant, side, tensors))
 
 
-Written = Iterator[tuple[str, str, dict[str, Values]]]
-"""Kind, name, and variables by name in Keras' order, of each layer with weights."""
-
-
 def _layers(variant: Variant, side: int, tensors: Mapping[str, Tensor]) -> Written:
     for row in _weighted(variant, side):
         kind = KINDS[type(row.layer)]
         ours = {name: tensors[f"{row.name}.{VARIABLES[kind][name]}"].detach().cpu().float() for name in _shapes(row)}
         yield kind, row.name, {name: _theirs(row, tensor.numpy()) for name, tensor in ours.items()}
-
-
-def _write_numbered(file: Path | BinaryIO, settings: keras_layers.Settings, layers: Written) -> None:
-    counts = dict.fromkeys(VARIABLES, 0)
-    with hdf5.library().File(file, "w") as root:
-        for kind, _, variables in layers:
-            group = root.create_group(f"layers/{kind}_{counts[kind]}" if counts[kind] else f"layers/{kind}")
-            counts[kind] += 1
-            for number, values in enumerate(variables.values()):
-                group.create_dataset(f"vars/{number}", data=values)
-
-
-def _write_archive(file: Path, settings: keras_layers.Settings, layers: Written) -> None:
-    weights = io.BytesIO()
-    _write_numbered(weights, settings, layers)
-    members: dict[str, str | bytes] = {
-        METADATA: json.dumps({"keras_version": KERAS}),
-        CONFIG: json.dumps(keras_layers.model_of(settings, legacy=False)),
-        WEIGHTS: weights.getvalue(),
-    }
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name), content)  # without the time
-
-
-def _write_named(file: Path, settings: keras_layers.Settings, layers: Written) -> None:
-    with hdf5.library().File(file, "w") as root:
-        root.attrs["model_config"] = json.dumps(keras_layers.model_of(settings, legacy=True))
-        weights = root.create_group("model_weights")
-        for group in (root, weights):
-            group.attrs["keras_version"], group.attrs["backend"] = KERAS, "torch"
-        weights.attrs["layer_names"] = [values["name"] for _, values in settings]
-        for _, values in settings:
-            weights.create_group(values["name"]).attrs["weight_names"] = np.zeros(0)
-        for _, name, variables in layers:
-            for variable, content in variables.items():
-                weights.create_dataset(f"{name}/{name}/{variable}:0", data=content)
-            weights[name].attrs["weight_names"] = [f"{name}/{variable}:0" for variable in variables]
