@@ -17,6 +17,7 @@ from PIL import Image
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=100, help="how often the slow crash test kills a run")
+    parser.addoption("--mutants", type=int, default=200_000, help="how many pictures the slow decoder test harms")
     parser.addoption("--record", help="file to which the crash tests add their counts: results/crash.json")
 
 

@@ -11,13 +11,13 @@ import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
+from by_hand import UPRIGHT, bmp, chunk, encode, noise, orientation, png, tiff, tiles
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,12 +27,6 @@ from alexnet.errors import PictureError
 from alexnet.pictures.decode import FORMATS, Limits, decode, fit, read
 
 Array = NDArray[Any]
-
-
-def encode(picture: Image.Image, form: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, form, **options)
-    return stream.getvalue()
 
 
 def shown(data: bytes, limits: Limits | None = None) -> NDArray[np.int64]:
@@ -51,58 +45,8 @@ def why_not(data: bytes, limits: Limits | None = None) -> str:
     return str(caught.value)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(rows: list[bytes], width: int, depth: int, colour: int, *before: bytes, after: bytes = b"") -> bytes:
-    """A PNG file, put together by hand: unfiltered rows, chunks before and after the pixels."""
-    heading = chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
-    return b"\x89PNG\r\n\x1a\n" + heading + b"".join(before) + pixels + after + chunk(b"IEND", b"")
-
-
-def tiff(width: int, height: int, bits: int, pixels: bytes, order: str = "<", **tags: int) -> bytes:
-    """A grey TIFF file of one strip, put together by hand. `photometric` 1: zero is black, 0: zero is white."""
-    entries = {256: width, 257: height, 258: bits, 259: 1, 262: tags.get("photometric", 1), 277: 1, 278: height}
-    entries |= {339: tags["sample"]} if "sample" in tags else {}
-    start = 8 + 2 + 12 * (len(entries) + 2) + 4
-    entries |= {273: start, 279: len(pixels)}
-    fields = b"".join(struct.pack(order + "HHII", tag, 4, 1, value) for tag, value in sorted(entries.items()))
-    heading = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, len(entries))
-    return heading + fields + struct.pack(order + "I", 0) + pixels
-
-
-def bmp(width: int, height: int, bits: int, pixels: bytes = b"", claimed: int = 0) -> bytes:
-    """A BMP file without a palette; a negative height means rows from top to bottom."""
-    heading = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, len(pixels), 2835, 2835, claimed, 0)
-    return b"BM" + struct.pack("<IHHI", 54 + len(pixels), 0, 0, 54) + heading + pixels
-
-
-def noise(width: int = 24, height: int = 16, channels: int = 3, seed: int = 1) -> NDArray[np.uint8]:
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def tiles(width: int = 96, height: int = 64) -> NDArray[np.uint8]:
-    """Squares of 16 pixels in colours of their own, which even lossy compression keeps."""
-    colours = np.random.default_rng(3).integers(40, 216, (height // 16, width // 16, 3), dtype=np.uint8)
-    return colours.repeat(16, axis=0).repeat(16, axis=1)
-
-
 # ------------------------------------------------------------------------------------------------------- orientation
 
-# EXIF 2.3, tag 274: where the stored row 0 and column 0 are in the picture that is meant.
-UPRIGHT: dict[int, Callable[[Array], Array]] = {
-    1: lambda a: a,  # top, left
-    2: lambda a: a[:, ::-1],  # top, right
-    3: lambda a: a[::-1, ::-1],  # bottom, right
-    4: lambda a: a[::-1],  # bottom, left
-    5: lambda a: a.swapaxes(0, 1),  # left, top
-    6: lambda a: np.rot90(a, -1),  # right, top: turned clockwise
-    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],  # right, bottom
-    8: lambda a: np.rot90(a),  # left, bottom: turned anticlockwise
-}
 TURNED: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {},
@@ -110,12 +54,6 @@ TURNED: dict[str, dict[str, Any]] = {
     "TIFF": {},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
-
-
-def orientation(number: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = number
-    return exif.tobytes()
 
 
 @pytest.mark.parametrize("number", UPRIGHT)

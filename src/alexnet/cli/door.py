@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 import alexnet
 from alexnet.errors import UsageError, unknown
+from alexnet.pictures.limits import LIMITS, Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +49,24 @@ def command(example: str) -> Callable[[F], click.Command]:
         return cli.command(name, epilog=f"Example: {example}")(with_json(function))
 
     return register
+
+
+def limited(function: F) -> F:
+    """Options for the largest picture that is decoded; the command takes them as `limits`."""
+
+    @wraps(function)
+    def within(*arguments: Any, max_pixels: int, max_frames: int, max_bytes: int, **options: Any) -> Any:
+        return function(*arguments, limits=Limits(max_pixels, max_frames, max_bytes), **options)
+
+    command: Any = within
+    for option, usual, what in (
+        ("--max-bytes", LIMITS.bytes, "Refuse larger files."),
+        ("--max-frames", LIMITS.frames, "Refuse animations of more frames, TIFFs of more pages."),
+        ("--max-pixels", LIMITS.pixels, "Refuse larger pictures."),
+    ):
+        given: dict[str, Any] = {"type": click.IntRange(1), "default": usual, "show_default": True, "metavar": "N"}
+        command = click.option(option, help=what, **given)(command)
+    return cast(F, command)
 
 
 def emit(document: Any, as_json: bool, text: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, new_file, percent
+from alexnet.cli.door import command, emit, limited, new_file, percent
 from alexnet.errors import UsageError
+from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
 
@@ -52,9 +53,16 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="[default: test, else validation]")
 @click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json, confusion.png, mistakes.csv.")
+@limited
 @click.option("--force", is_flag=True, help="Overwrite what is in that folder.")
 def evaluate(
-    models: tuple[str, ...], split: str | None, views: str, out: Path | None, force: bool, as_json: bool
+    models: tuple[str, ...],
+    split: str | None,
+    views: str,
+    out: Path | None,
+    limits: Limits,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Accuracy of a model, or of several averaged, on DATA."""
     from alexnet.evaluation.evaluate import evaluate as run
@@ -63,7 +71,7 @@ def evaluate(
         raise UsageError("evaluate takes MODEL... DATA: give at least a model and the data")
     if out and out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
         raise UsageError(f"{out} exists; choose another --out, or overwrite it with --force")
-    found = run(models[:-1], models[-1], split=split, views=int(views))
+    found = run(models[:-1], models[-1], split=split, views=int(views), limits=limits)
     if out:
         from alexnet.insight.report import evaluation
 
@@ -82,9 +90,17 @@ def evaluate(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the answers to a .csv, .json or .parquet file."
 )
+@limited
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def predict(
-    inputs: tuple[str, ...], model: str | None, top: int, views: str, out: Path | None, force: bool, as_json: bool
+    inputs: tuple[str, ...],
+    model: str | None,
+    top: int,
+    views: str,
+    out: Path | None,
+    limits: Limits,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """What is on pictures: files, folders, patterns of names, URLs."""
     from alexnet.use import predict as use
@@ -94,7 +110,7 @@ def predict(
         raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
     if out:
         new_file(out, force, (".csv", ".json", ".parquet"))
-    entries = use.predict(load(model), inputs, top, int(views))
+    entries = use.predict(load(model), inputs, top, int(views), limits)
     codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
     emit(entries, as_json, "\n".join(map(_line, entries)))
     if out:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import Commands, cli, columns, command, emit, new_file
+from alexnet.cli.door import Commands, cli, columns, command, emit, limited, new_file
+from alexnet.pictures.limits import Limits
 
 
 @cli.group(
@@ -89,6 +90,7 @@ def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -
 @click.option(
     "--from", "origin", type=click.Path(path_type=Path), help="Folder with the files of a data set known by name."
 )
+@limited
 @click.option("--force", is_flag=True, help="Overwrite a store.")
 def prepare(
     data: str,
@@ -98,6 +100,7 @@ def prepare(
     decode: Any,
     kept: Any,
     origin: Path | None,
+    limits: Limits,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -107,7 +110,7 @@ def prepare(
     from alexnet.pictures.store import prepare as make
 
     started = time.monotonic()
-    store = make(data, out, size, resize, force, decode=decode, kept=kept, origin=origin)
+    store = make(data, out, size, resize, force, decode=decode, kept=kept, origin=origin, limits=limits)
     used = sum(file.stat().st_size for file in out.iterdir())
     pictures = sum(map(len, store.parts.values()))
     document = {"pictures": pictures, "bytes": used, "seconds": round(time.monotonic() - started, 3)}

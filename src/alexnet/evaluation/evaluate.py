@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import time
@@ -21,6 +22,7 @@ from alexnet.pictures.batches import in_order
 from alexnet.pictures.datasets import located
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.store import Part, Store, open_store, rule_text
 from alexnet.progress import progress
 from alexnet.weights.model import Model, load, softmax
@@ -57,10 +59,12 @@ def evaluate(
     *,
     split: str | None = None,
     views: int = 1,
+    limits: Limits = LIMITS,
 ) -> Evaluation:
     """MODEL, or several averaged, on DATA: on its test part if it has one, else validation, else all of it.
 
-    Where DATA is what a run was trained on, the run's own parts are used. Raises UsageError when the models' classes
+    Where DATA is what a run was trained on, the run's own parts are used, and its own limits unless others than the
+    usual ones are given. Raises UsageError when the models' classes
     differ or do not cover those of the data.
     """
     names = [models] if isinstance(models, str | os.PathLike) else list(models)
@@ -69,9 +73,9 @@ def evaluate(
     if any(model.classes != classes for model in loaded):
         raise UsageError(f"{names[0]} and the others differ in their classes; only models of the same can be averaged")
     run = run_of(Path(names[0]), data)
-    left = {"leave_out": run["skip_list"], "unreadable": run["recipe"]["unreadable"]} if run else {}
+    kept = _kept(run, limits)
     stores = [
-        open_store(data, rule.stored, rule.resize, rule.decode, **left) for rule in (model.input for model in loaded)
+        open_store(data, rule.stored, rule.resize, rule.decode, **kept) for rule in (model.input for model in loaded)
     ]
     for store, model in zip(stores, loaded, strict=True):
         wanted = rule_text(model.input.resize, model.input.decode)
@@ -106,6 +110,19 @@ def run_of(folder: Path, data: PathLike) -> dict[str, Any] | None:
     except (OSError, ValueError):  # a model file, or no run
         return None
     return config if config.get("data") == located(data) else None
+
+
+def _kept(run: dict[str, Any] | None, limits: Limits) -> dict[str, Any]:
+    """Which pictures are left out and refused: as in the run, or by the limits alone."""
+    if run is None:
+        return {"limits": limits}
+    recipe = run["recipe"]
+    own = (recipe.get(f"max_{name}", usual) for name, usual in dataclasses.asdict(LIMITS).items())
+    return {
+        "leave_out": run["skip_list"],
+        "unreadable": recipe["unreadable"],
+        "limits": Limits(*own) if limits == LIMITS else limits,
+    }
 
 
 def run_split(run: Path) -> dict[str, str]:

@@ -15,9 +15,10 @@ from typing import IO, cast
 
 from PIL import Image
 
-from alexnet.errors import AlexNetError, PictureError, UsageError
-from alexnet.pictures.decode import LIMITS, decode
+from alexnet.errors import AlexNetError, UsageError
+from alexnet.pictures.decode import decode
 from alexnet.pictures.layout import Samples, arrange
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.sources import Read, digest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
@@ -28,6 +29,7 @@ class Archive:
     """A zip or tar file, read in one pass from front to back."""
 
     file: Path
+    limits: Limits = LIMITS
 
     @property
     def name(self) -> str:
@@ -46,8 +48,8 @@ class Archive:
         with self.whole():
             for name, size, contents in self.members():
                 if name in wanted:
-                    read = partial(_decode, contents()) if size <= LIMITS.bytes else partial(_refuse, size)
-                    yield wanted[name], read
+                    data = contents() if size <= self.limits.bytes else None
+                    yield wanted[name], partial(_decode, data, size, self.limits)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -88,9 +90,8 @@ def _decompressed(file: Path) -> IO[bytes]:
     return cast(IO[bytes], lzma.open(file)) if head == b"\xfd7zXZ\0" else file.open("rb")
 
 
-def _decode(data: bytes, least: int = 0) -> Image.Image:
-    return decode(data, least=least)
-
-
-def _refuse(size: int, least: int = 0) -> Image.Image:
-    raise PictureError(f"{size:,} bytes are more than the limit of {LIMITS.bytes:,}")
+def _decode(data: bytes | None, size: int, limits: Limits, least: int = 0) -> Image.Image:
+    """A picture of so many bytes, which were not read if there are too many."""
+    limits.check_bytes(size)
+    assert data is not None
+    return decode(data, limits, least)

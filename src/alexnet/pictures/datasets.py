@@ -20,6 +20,7 @@ from alexnet.errors import UsageError
 from alexnet.pictures import chance, patterns
 from alexnet.pictures.archives import ARCHIVES, Archive
 from alexnet.pictures.layout import TEST, TRAIN
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.published import BINARY, CIFAR_CLASSES, published
 from alexnet.pictures.sources import Folder, Patterns, Source
 from alexnet.pictures.tables import Table
@@ -103,7 +104,7 @@ def _located_in(data: str | os.PathLike[str], origin: Path) -> str:
     return str(found.resolve())
 
 
-def source(data: str | os.PathLike[str]) -> Source:
+def source(data: str | os.PathLike[str], limits: Limits = LIMITS) -> Source:
     """The source that DATA names. Raises UsageError when there is none, with what was expected."""
     if str(data) == PATTERNS:
         return Patterns()
@@ -115,10 +116,10 @@ def source(data: str | os.PathLike[str]) -> Source:
     if not there:
         raise UsageError(f"{data}: no such file or folder, and no data set of that name ({', '.join(NAMED)})")
     if path.suffix.lower() == ".csv":
-        return Table(path)
+        return Table(path, limits)
     if not path.is_dir() and not path.name.lower().endswith(ARCHIVES):
         raise UsageError(f"{data}: not a data set; expected a folder, {', '.join(ARCHIVES)} or .csv")
-    return published(path) or (Folder(path) if path.is_dir() else Archive(path))
+    return published(path, limits) or (Folder(path, limits) if path.is_dir() else Archive(path, limits))
 
 
 def split(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,70 +7,81 @@ before memory is spent, and whatever Pillow raises becomes one error with a reas
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
-import struct
 import warnings
-import zlib
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from alexnet.errors import PictureError
+from alexnet.pictures.colours import in_srgb
+from alexnet.pictures.encodings import gif, jpeg, png, tiff, webp
+from alexnet.pictures.encodings.kinds import FORMATS as FORMATS
+from alexnet.pictures.encodings.kinds import Kind, kind_of
+from alexnet.pictures.limits import LIMITS as LIMITS
+from alexnet.pictures.limits import Limits as Limits
+from alexnet.pictures.orientation import upright
 
 Pixels = NDArray[np.uint8]
 Resize = Literal["crop", "squash", "pad"]
 Decoding = Literal["full", "scaled"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-PNG = b"\x89PNG\r\n\x1a\n"
-BITS, PHOTOMETRIC, ZERO_IS_WHITE = 258, 262, 0  # of a TIFF file
+LEAN: dict[Kind, Callable[[bytes, Limits], bytes]] = {
+    "JPEG": jpeg.lean,
+    "PNG": png.lean,
+    "GIF": gif.lean,
+    "TIFF": tiff.lean,
+    "WEBP": webp.lean,
+}
 SPARE = 2  # how many times the stored side a JPEG decoded at part of its size still has
 SCALED_PIXELS = 2**23  # of a picture scaled as a whole before its centre is cut out
+BAND = 2**22  # pixels changed at a time
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: white, as on paper and on most web pages
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
-warnings.filterwarnings("ignore", module="PIL")  # it speaks of damaged metadata, which is no concern here
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The largest picture that is decoded."""
-
-    pixels: int = 100_000_000
-    frames: int = 1_000
-    bytes: int = 64 * 2**20
-
-
-LIMITS = Limits()
+# Pillow speaks of damage on the error stream; what matters is raised too, and the rest is no concern here.
+warnings.filterwarnings("ignore", module="PIL")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read(path: str | os.PathLike[str], limits: Limits = LIMITS) -> bytes:
-    """Contents of a regular file. Raises PictureError if it cannot be read or is larger than the limit."""
+    """Contents of a regular file. Raises PictureError if it cannot be read or is larger than the limit.
+
+    No more is read than one byte beyond the limit, whatever size the file claims (those in /proc claim none), and a
+    pipe that takes the file's place meanwhile is not waited for.
+    """
     try:
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureError("not a regular file")
-        if status.st_size > limits.bytes:
-            raise PictureError(f"{status.st_size:,} bytes are more than the limit of {limits.bytes:,}")
-        return Path(path).read_bytes()
+        if stat.S_ISREG(status.st_mode):
+            limits.check_bytes(status.st_size)
+            with open(path, "rb", opener=_without_waiting) as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    data = file.read(limits.bytes + 1)
+                    limits.check_bytes(len(data))
+                    return data
+        raise PictureError("not a regular file")
     except (OSError, ValueError) as error:
         raise PictureError(getattr(error, "strerror", None) or str(error)) from None
 
 
-def stored(data: bytes, side: int, resize: Resize = "crop", decoding: Decoding = "full") -> Pixels:
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def stored(
+    data: bytes, side: int, resize: Resize = "crop", decoding: Decoding = "full", limits: Limits = LIMITS
+) -> Pixels:
     """A file's contents as uint8 [side, side, 3]: the way that training, evaluation, prediction and serving share.
 
     `decoding` "scaled" takes large JPEGs at a half, a quarter or an eighth of their size (`decode`), which is quicker;
     `fit` does the rest. Raises PictureError.
     """
-    return fit(decode(data, least=least(side, decoding)), side, resize)
+    return fit(decode(data, limits, least(side, decoding)), side, resize)
 
 
 def least(side: int, decoding: Decoding) -> int:
@@ -79,45 +90,60 @@ def least(side: int, decoding: Decoding) -> int:
 
 
 def decode(data: bytes, limits: Limits = LIMITS, least: int = 0) -> Image.Image:
-    """The picture that a viewer shows, in mode RGB: upright, first frame, 16 bits scaled, on white.
+    """The picture that a viewer shows, in mode RGB: upright, first frame, 16 bits scaled, in sRGB, on white.
 
     With `least`, a JPEG is decoded at the smallest of a half, a quarter and an eighth of its size that leaves its
     shorter side that long and divides both sides, so that every pixel stays where it was.
 
     Raises PictureError with the reason for anything that is not a whole picture of a known format within the limits.
     """
-    if not data:
-        raise PictureError("empty file")
-    if len(data) > limits.bytes:
-        raise PictureError(f"{len(data):,} bytes are more than the limit of {limits.bytes:,}")
+    limits.check_bytes(len(data))
+    kind = kind_of(data)
     try:
-        if data.startswith(PNG):
-            _check_png(data)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check(picture, limits)
-            if least:
-                _scale(picture, least)
-            # Loaded before anything else is asked of it: a damaged PNG raises on the first load alone, and reading
-            # its metadata counts as one.
-            picture.load()
-            return _rgb(_upright(picture), getattr(picture, "tag_v2", {}))
+        if kind in LEAN:
+            data = LEAN[kind](data, limits)
+        return shown(_open(data, kind, limits, least))
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError("not a picture of a known format") from None
+        raise PictureError(f"not decodable: the heading of this {kind} is damaged or of a rare kind") from None
     except MemoryError:
         raise PictureError("not enough memory to decode it") from None
     except Exception as error:  # Pillow raises seven kinds of exception for damaged files
         raise PictureError(f"not decodable: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
-def _check(picture: Image.Image, limits: Limits) -> None:
-    width, height = picture.size
-    if width * height > limits.pixels:
-        raise PictureError(f"{width} x {height} pixels are more than the limit of {limits.pixels:,}")
-    frames = getattr(picture, "n_frames", 1)
-    if frames > limits.frames:
-        raise PictureError(f"{frames:,} frames are more than the limit of {limits.frames:,}")
+def _open(data: bytes, kind: Kind, limits: Limits, least: int) -> Image.Image:
+    """The pixels of a file, in whatever mode they are."""
+    if kind == "JPEG":
+        picture = _load(jpeg.closed(data), kind, limits, least)
+        if jpeg.may_be_cut(data, picture):
+            longer = _load(jpeg.longer(data), kind, limits, least)
+            _refuse_unless(ImageChops.difference(picture, longer).getbbox() is None)
+        return picture
+    picture = _load(data, kind, limits, least)
+    if kind == "PNG" and png.may_be_cut(data, picture):
+        there, asked = png.pixel_bytes(data)
+        _refuse_unless(there >= asked)
+    return picture
+
+
+def _refuse_unless(whole: bool) -> None:
+    if not whole:
+        raise PictureError("not whole: its data end before the picture does")
+
+
+def _load(data: bytes, kind: Kind, limits: Limits, least: int) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=(kind,)) as picture:
+        limits.check_size(*picture.size)
+        limits.check_frames(getattr(picture, "n_frames", 1))
+        if least:
+            _scale(picture, least)
+        covered = picture.tile[0].extents if kind == "GIF" else None
+        picture.load()
+    if covered and covered != (0, 0, *picture.size):
+        return _on_screen(picture, covered)
+    return picture
 
 
 def _scale(picture: Image.Image, least: int) -> None:
@@ -129,49 +155,55 @@ def _scale(picture: Image.Image, least: int) -> None:
             return
 
 
-def _check_png(data: bytes) -> None:
-    """Compare the checksums of the chunks that make up the pixels; Pillow passes over them, viewers do not."""
-    place = len(PNG)
-    while place + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 8 + length
-        if kind in (b"IHDR", b"PLTE", b"IDAT") and data[end : end + 4] != struct.pack(
-            ">I", zlib.crc32(memoryview(data)[place + 4 : end])
-        ):
-            raise PictureError(f"damaged: the checksum of its {kind.decode()} chunk is wrong")
-        place = end + 4
+def _on_screen(picture: Image.Image, covered: tuple[int, int, int, int]) -> Image.Image:
+    """A frame that does not fill the screen of its GIF; the rest is transparent, not of the palette's first colour."""
+    screen = Image.new("RGBA", picture.size)
+    screen.paste(picture.convert("RGBA").crop(covered), covered[:2])
+    return screen
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its metadata says; metadata that cannot be read says nothing."""
-    with suppress(Exception):
-        ImageOps.exif_transpose(picture, in_place=True)  # which makes no copy of one that is upright
-    return picture
-
-
-def _rgb(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
+def shown(picture: Image.Image) -> Image.Image:
+    """Pixels of whatever mode as a viewer shows them, in mode RGB. Raises PictureError for values without a scale."""
+    info = picture.info
+    if hasattr(picture, "tag_v2"):
+        picture = tiff.settled(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _from_wide(picture, tags)
+        picture = _narrow(picture)
     if picture.has_transparency_data:
-        paper = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+        picture = _on_paper(picture)
+    return upright(in_srgb(picture, info.get("icc_profile")), info.get("exif", b""))
 
 
-def _from_wide(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
-    """Grey values of more than 8 bits: 0..65535, or 0..1 if they are fractions; `tags` are those of a TIFF file."""
-    values = np.asarray(picture).astype(np.float64)
-    top = 1.0 if picture.mode == "F" else 65535.0
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
-        raise PictureError(f"grey values outside 0..{top:g}")
-    if tags.get(BITS, (16,))[0] not in (16, 32):
-        raise PictureError(f"{tags[BITS][0]} bits a value; 8, 16 and 32 are known")
-    if tags.get(PHOTOMETRIC) == ZERO_IS_WHITE:
-        values = top - values
-    clear = picture.info.get("transparency")
-    if isinstance(clear, int):
-        values[values == clear] = top
-    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8)).convert("RGB")
+def _on_paper(picture: Image.Image) -> Image.Image:
+    if picture.mode == "La":  # Pillow knows no direct way
+        picture = picture.convert("LA")
+    shown = Image.new("RGB", picture.size)
+    for top, band in _bands(picture):
+        paper = Image.new("RGBA", band.size, (*BACKGROUND, 255))
+        shown.paste(Image.alpha_composite(paper, band.convert("RGBA")).convert("RGB"), (0, top))
+    return shown
+
+
+def _narrow(picture: Image.Image) -> Image.Image:
+    """Grey values of more than 8 bits, 0..65535, or 0..1 if they are fractions, in 8; transparent ones are white."""
+    highest = 1.0 if picture.mode == "F" else 65535.0
+    grey = Image.new("L", picture.size)
+    for top, band in _bands(picture):
+        values = np.asarray(band).astype(np.float64)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= highest):
+            raise PictureError(f"grey values outside 0..{highest:g}")
+        clear = values == picture.info.get("transparency", -1)
+        levels = np.where(clear, 255, np.rint(values * (255 / highest))).astype(np.uint8)
+        grey.paste(Image.fromarray(levels), (0, top))
+    return grey
+
+
+def _bands(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The first row and the pixels of each of some bands, for what takes much memory."""
+    width, height = picture.size
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):
+        yield top, picture.crop((0, top, width, min(top + rows, height)))
 
 
 def fit(picture: Image.Image, side: int, resize: Resize = "crop") -> Pixels:

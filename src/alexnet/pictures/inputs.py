@@ -15,8 +15,9 @@ from typing import IO, TypeVar
 from alexnet.errors import AlexNetError, NetworkError, PictureError
 from alexnet.network.architecture import Input
 from alexnet.pictures.batches import ahead
-from alexnet.pictures.decode import LIMITS, Pixels, read, stored
+from alexnet.pictures.decode import Pixels, read, stored
 from alexnet.pictures.layout import is_picture
+from alexnet.pictures.limits import LIMITS, Limits
 
 T = TypeVar("T")
 
@@ -45,34 +46,34 @@ def _is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def contents(text: str) -> bytes:
+def contents(text: str, limits: Limits = LIMITS) -> bytes:
     """Bytes of a file or URL, within the limits of size and time. Raises PictureError or NetworkError."""
     if not _is_url(text):
-        return read(text)
+        return read(text, limits)
     try:
         request = urllib.request.Request(text, headers={"User-Agent": "alexnet"})
         with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
-            return _received(response)
+            return _received(response, limits)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise NetworkError(f"cannot be fetched: {getattr(error, 'reason', error)}") from None
 
 
-def _received(response: IO[bytes]) -> bytes:
+def _received(response: IO[bytes], limits: Limits) -> bytes:
     """The whole body, or one byte more than is allowed; a sender that is too slow is not waited for."""
     data, deadline = bytearray(), time.monotonic() + URL_SECONDS
-    while len(data) <= LIMITS.bytes and (chunk := response.read1(2**16)):  # type: ignore[attr-defined]
+    while len(data) <= limits.bytes and (chunk := response.read1(2**16)):  # type: ignore[attr-defined]
         data += chunk
         if time.monotonic() > deadline:
             raise NetworkError(f"cannot be fetched: not complete after {URL_SECONDS:.0f} s")
     return bytes(data)
 
 
-def opened(paths: Sequence[str], rule: Input) -> Iterator[Pixels | AlexNetError]:
+def opened(paths: Sequence[str], rule: Input, limits: Limits = LIMITS) -> Iterator[Pixels | AlexNetError]:
     """Each picture as uint8 [stored, stored, 3], or why it is refused, in order; a few read ahead on other threads."""
 
     def load(path: str) -> Pixels | AlexNetError:
         try:
-            return stored(contents(path), rule.stored, rule.resize, rule.decode)
+            return stored(contents(path, limits), rule.stored, rule.resize, rule.decode, limits)
         except (PictureError, NetworkError) as error:
             return error
 

@@ -20,15 +20,16 @@ from PIL import Image
 from alexnet.errors import UsageError
 from alexnet.pictures.archives import Archive
 from alexnet.pictures.layout import TEST, TRAIN, Samples
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.sources import Folder, Read, Source
 
 
-def published(path: Path) -> Source | None:
+def published(path: Path, limits: Limits = LIMITS) -> Source | None:
     """The data set that an archive or a folder holds in its authors' form, told by its contents; None if it holds
     none. Raises UsageError for a form that is refused."""
     names = _names(path)
     if any(map(PET.fullmatch, names)) and zipfile.is_zipfile(path):
-        return PetImages(path)
+        return PetImages(path, limits=limits)
     pieces = {piece for name in names for piece in PurePosixPath(name).parts}
     if "cifar-10-batches-py" in pieces or {"data_batch_1", "batches.meta"} <= pieces:
         raise UsageError(f"{path}: holds Python pickles, which can run code when read; use cifar-10-binary.tar.gz")
@@ -71,6 +72,7 @@ class PetImages:
     file: Path
     name: str = "cats-vs-dogs"
     classes: tuple[str, ...] = ("cat", "dog")
+    limits: Limits = LIMITS
 
     def fingerprint(self) -> str:
         return f"{self.name} {Archive(self.file).fingerprint()}"
@@ -89,7 +91,7 @@ class PetImages:
         return Samples(self.classes, {TRAIN: labelled[:train], TEST: labelled[train:]}, strays)
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
-        yield from Archive(self.file).pictures(paths)
+        yield from Archive(self.file, self.limits).pictures(paths)
 
 
 def _begins_as_jfif(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:

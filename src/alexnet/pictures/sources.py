@@ -17,6 +17,7 @@ from alexnet.errors import UsageError
 from alexnet.pictures import patterns
 from alexnet.pictures.decode import decode, read
 from alexnet.pictures.layout import Samples, arrange
+from alexnet.pictures.limits import LIMITS, Limits
 
 
 class Read(Protocol):
@@ -26,7 +27,10 @@ class Read(Protocol):
 
 
 class Source(Protocol):
-    """Where pictures come from. `fingerprint` changes when the files do; `samples` sorts them into classes."""
+    """Where pictures come from. `fingerprint` changes when the files do; `samples` sorts them into classes.
+
+    Sources of files have `limits`, beyond which a picture is refused when it is read.
+    """
 
     @property
     def name(self) -> str: ...
@@ -45,6 +49,7 @@ class Folder:
     """A folder of pictures."""
 
     root: Path
+    limits: Limits = LIMITS
 
     @property
     def name(self) -> str:
@@ -67,7 +72,7 @@ class Folder:
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         for index, path in enumerate(paths):
-            yield index, partial(read_file, os.path.join(self.root, path))
+            yield index, partial(read_file, os.path.join(self.root, path), self.limits)
 
 
 def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> list[tuple[str, int, int]]:
@@ -86,9 +91,9 @@ def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> list[t
     return found
 
 
-def read_file(path: str, least: int = 0) -> Image.Image:
+def read_file(path: str, limits: Limits, least: int = 0) -> Image.Image:
     """A picture from a file. Raises PictureError."""
-    return decode(read(path), least=least)
+    return decode(read(path, limits), limits, least)
 
 
 @dataclass(frozen=True)

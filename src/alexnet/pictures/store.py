@@ -32,11 +32,12 @@ from alexnet.pictures import datasets
 from alexnet.pictures.decode import Decoding, Pixels, Resize, fit, least
 from alexnet.pictures.forms import FORMS, Kept, Pictures
 from alexnet.pictures.layout import Samples
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.sources import Read, Source
 from alexnet.progress import progress, say
 
-FORMAT = 2
-READABLE = (1, 2)  # the first knew neither scaled decoding nor JPEGs
+FORMAT = 3
+READABLE = (1, 2, 3)  # the first knew neither scaled decoding nor JPEGs, the second no colour profiles
 CACHE_BYTES = 50 * 10**9  # least recently used stores go when the cache would grow beyond this
 REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
 
@@ -158,19 +159,21 @@ def open_store(
     *,
     leave_out: Collection[str] = (),
     unreadable: Literal["refuse", "skip"] = "refuse",
+    limits: Limits = LIMITS,
 ) -> Store:
     """The pictures of DATA at `size` x `size`: the prepared store itself, or one from the cache, made if need be.
 
     A prepared store keeps its own rules of resizing and decoding. Raises PictureError for pictures that cannot be
-    decoded, unless `unreadable` is "skip" and they are at most 1 %.
+    decoded or are beyond `limits`, unless `unreadable` is "skip" and they are at most 1 %.
     """
     if is_store(data):
         prepared = _open(Path(data))
         if prepared.size == size and not leave_out:
             return prepared
         resize, decode = prepared.resize, prepared.decode
-    source = source_of(data)
-    rule = f"{FORMAT} {size} {resize} {decode} {unreadable} {sorted(leave_out)} {source.fingerprint()}"
+    source = source_of(data, limits=limits)
+    skipping = f"skip beyond {limits}" if unreadable == "skip" else unreadable  # else there is no store to tell apart
+    rule = f"{FORMAT} {size} {resize} {decode} {skipping} {sorted(leave_out)} {source.fingerprint()}"
     folder = cache_folder() / "stores" / hashlib.sha256(rule.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     if not (folder / "store.json").is_file():
         _prepare(source, folder, Plan(size, resize, decode), leave_out=leave_out, unreadable=unreadable, cached=True)
@@ -178,12 +181,12 @@ def open_store(
     return _open(folder)
 
 
-def source_of(data: str | os.PathLike[str], origin: Path | None = None) -> Source:
-    """Where the pictures of DATA come from; `origin`: the folder that holds the files of a data set known by name.
+def source_of(data: str | os.PathLike[str], origin: Path | None = None, limits: Limits = LIMITS) -> Source:
+    """Where the pictures of DATA come from; `origin`: the folder with the files of a data set known by name.
     Raises UsageError."""
     if origin is not None:
-        return datasets.source(datasets.located(data, origin))
-    return Stored(_open(Path(data))) if is_store(data) else datasets.source(data)
+        return datasets.source(datasets.located(data, origin), limits)
+    return Stored(_open(Path(data))) if is_store(data) else datasets.source(data, limits)
 
 
 def is_store(data: str | os.PathLike[str]) -> bool:
@@ -201,6 +204,7 @@ def prepare(
     decode: Decoding = "full",
     kept: Kept = "raw",
     origin: Path | None = None,
+    limits: Limits = LIMITS,
 ) -> Store:
     """Make a store of DATA in a folder of the user's choice, which must be new; `force` overwrites a store there.
 
@@ -213,7 +217,7 @@ def prepare(
             raise UsageError(f"{folder} is not a store; --force overwrites stores alone")
     # An earlier store goes only when the new one is whole; DATA may even be the earlier one.
     new = folder.with_name(f".{folder.name}.new") if folder.exists() else folder
-    source = source_of(data, origin)
+    source = source_of(data, origin, limits)
     if isinstance(source, Stored):  # whose pictures were decoded by its own rule
         decode = source.store.decode
     _prepare(source, new, Plan(size, resize, decode, kept), leave_out=(), unreadable="refuse", cached=False)

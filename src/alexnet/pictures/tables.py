@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from alexnet.errors import UsageError
 from alexnet.pictures.layout import TRAIN, Samples, part_of, samples_of
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.sources import Read, digest, read_file
 
 
@@ -19,6 +20,7 @@ class Table:
     """A csv file of path and label, and optionally split, with or without a heading; paths relative to the file."""
 
     file: Path
+    limits: Limits = LIMITS
 
     @property
     def name(self) -> str:
@@ -65,4 +67,4 @@ class Table:
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         for index, path in enumerate(paths):
-            yield index, partial(read_file, os.path.join(self.file.parent, path))
+            yield index, partial(read_file, os.path.join(self.file.parent, path), self.limits)

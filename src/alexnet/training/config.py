@@ -166,12 +166,13 @@ def resolve(
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device)
-    store = open_store(data, stored, frame.resize, frame.decode, leave_out=skip_list, unreadable=recipe.unreadable)
+    kept: dict[str, Any] = {"leave_out": skip_list, "unreadable": recipe.unreadable, "limits": recipe.limits}
+    store = open_store(data, stored, frame.resize, frame.decode, **kept)
     if initial and store.rule != (wanted := rule_text(frame.resize, frame.decode)):
         raise UsageError(f"{data}: prepared with {store.rule}, but the weights want {wanted}")
     parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
     if valid is not None:
-        other = open_store(valid, stored, store.resize, store.decode, leave_out=skip_list, unreadable=recipe.unreadable)
+        other = open_store(valid, stored, store.resize, store.decode, **kept)
         if other.rule != store.rule:
             raise UsageError(f"--valid {valid} was prepared with {other.rule}, the training pictures with {store.rule}")
         chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]

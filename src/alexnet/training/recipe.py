@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from alexnet.errors import UsageError, unknown
+from alexnet.pictures.limits import LIMITS, Limits
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,20 @@ class Recipe:
     patience: int = 5
 
     unreadable: Literal["refuse", "skip"] = "refuse"
+    max_pixels: int = LIMITS.pixels  # of a picture; a larger one is unreadable
+    max_frames: int = LIMITS.frames  # the same: of an animation, pages of a TIFF
+    max_bytes: int = LIMITS.bytes  # the same: of a file
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["none", "default", "reduce-overhead"] = "none"  # mode of torch.compile; the last uses CUDA graphs
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = 1  # threads that read ahead
     checkpoint_minutes: float = 0.0  # between two
     checkpoint_steps: int = 0  # between two; where both are 0: as often as costs 2 % of the time
+
+    @property
+    def limits(self) -> Limits:
+        """The largest picture that is decoded."""
+        return Limits(self.max_pixels, self.max_frames, self.max_bytes)
 
 
 EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps"})
@@ -249,6 +258,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "workers": (1, 256),
     "checkpoint_minutes": (0, 1e6),
     "checkpoint_steps": (0, 1e9),
+    "max_pixels": (1, 1e12),
+    "max_frames": (1, 1e12),
+    "max_bytes": (1, 1e12),
 }
 
 

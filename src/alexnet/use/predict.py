@@ -12,6 +12,7 @@ from alexnet.errors import AlexNetError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import chunks, expand, opened
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress
 from alexnet.storage import whole, write_csv, write_json
 from alexnet.weights.model import Model, answer
@@ -20,13 +21,15 @@ BATCH = 32
 COLUMNS = ("path", "label", "probability", "error")  # of a table of answers
 
 
-def predict(model: Model, inputs: Sequence[str], top: int = 5, views: int = 1) -> list[dict[str, Any]]:
+def predict(
+    model: Model, inputs: Sequence[str], top: int = 5, views: int = 1, limits: Limits = LIMITS
+) -> list[dict[str, Any]]:
     """One entry per picture, in input order: {path, label, probability, top} or {path, error, exit_code}.
 
     Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others.
     """
     paths = expand(inputs)
-    pictures = progress(opened(paths, model.input), len(paths), "predicting")
+    pictures = progress(opened(paths, model.input, limits), len(paths), "predicting")
     entries: list[dict[str, Any]] = []
     for chunk in chunks(zip(paths, pictures, strict=True), BATCH):
         entries += _answers(model, chunk, top, views)

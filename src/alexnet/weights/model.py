@@ -13,7 +13,7 @@ from PIL import Image
 
 from alexnet.network.architecture import Input, Variant
 from alexnet.pictures import views
-from alexnet.pictures.decode import Pixels, fit, read, stored
+from alexnet.pictures.decode import Pixels, fit, read, shown, stored
 from alexnet.weights import files
 from alexnet.weights.files import Description
 
@@ -93,11 +93,11 @@ class Model:
 
 
 def _stored(picture: Picture, rule: Input) -> Pixels:
-    """uint8 [stored, stored, 3], by the input rule; what is decoded already is only brought to its size."""
+    """uint8 [stored, stored, 3], by the input rule; what is opened already is shown and cut like a file in full."""
     if isinstance(picture, np.ndarray):
         picture = Image.fromarray(picture)
     if isinstance(picture, Image.Image):
-        return fit(picture.convert("RGB"), rule.stored, rule.resize)
+        return fit(shown(picture), rule.stored, rule.resize)
     data = picture if isinstance(picture, bytes) else read(picture)
     return stored(data, rule.stored, rule.resize, rule.decode)
 
