@@ -30,7 +30,7 @@ from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.storage import changes, link, link_bytes, sweep, write_csv, write_json
-from alexnet.training import fine_tuning, memory
+from alexnet.training import fine_tuning, memory, tracking
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
@@ -253,7 +253,8 @@ def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | No
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)
-    journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs, recipe.watch)
+    curves = tracking.curves(recipe, folder)
+    journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs, recipe.watch, curves)
     signals = Signals()
     with signals.listen():
         try:

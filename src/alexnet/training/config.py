@@ -22,7 +22,7 @@ from alexnet.pictures import datasets
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Part, Store, class_counts, open_store, rule_text
 from alexnet.progress import say
-from alexnet.training import fine_tuning, memory, recipes
+from alexnet.training import fine_tuning, memory, recipes, tracking
 from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
 from alexnet.training.statistics import colour_components
@@ -166,6 +166,7 @@ def resolve(
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device)
+    tracking.check(recipe)
     kept: dict[str, Any] = {"leave_out": skip_list, "unreadable": recipe.unreadable, "limits": recipe.limits}
     store = open_store(data, stored, frame.resize, frame.decode, **kept)
     if initial and store.rule != (wanted := rule_text(frame.resize, frame.decode)):

@@ -21,6 +21,7 @@ from alexnet.pictures.layout import VALIDATION
 from alexnet.pictures.store import Part
 from alexnet.storage import write_csv
 from alexnet.training.checkpoint import State, Sums
+from alexnet.training.tracking import Curves, Nowhere
 
 COLUMNS = "epoch,step,images,seconds,learning_rate,train_loss,train_top1,valid_loss,valid_top1,valid_top5".split(",")
 SPEAK_EVERY = 10.0  # seconds between progress lines
@@ -35,6 +36,7 @@ class Journal:
     part: Part
     epochs: int
     watched: str = VALIDATION  # the part that is looked at after each epoch
+    curves: Curves = field(default_factory=Nowhere)
     started: float = field(default_factory=time.monotonic)
     spoken: float = field(default_factory=time.monotonic)
     before: dict[str, float] = field(default_factory=lambda: {"run": 0.0, "steps": 0.0})
@@ -45,6 +47,7 @@ class Journal:
         self.before = dict(state.seconds)
         self.started = self.spoken = time.monotonic()
         self.paused = 0.0
+        self.curves.begin(state.history)
 
     def clock(self, state: State) -> None:
         """Bring the state's clocks up to now."""
@@ -114,6 +117,7 @@ class Journal:
         state.history.append(row)
         state.sums = Sums.zero(state.sums.totals.device)
         self.write(state.history)
+        self.curves.add(row)
         checked = f"  {self.watched} loss {row['valid_loss']:.3f} top-1 {row['valid_top1']:.2%}" if valid else ""
         tell(
             self.folder,

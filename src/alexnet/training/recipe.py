@@ -161,6 +161,7 @@ class Recipe:
     workers: int = 1  # threads that read ahead
     checkpoint_minutes: float = 0.0  # between two
     checkpoint_steps: int = 0  # between two; where both are 0: as often as costs 2 % of the time
+    track: Literal["none", "tensorboard"] = "none"  # where the curves go besides history.csv
 
     @property
     def limits(self) -> Limits:
@@ -168,7 +169,7 @@ class Recipe:
         return Limits(self.max_pixels, self.max_frames, self.max_bytes)
 
 
-EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps"})
+EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps", "track"})
 """Fields that may differ on resume: they change where and when, not what."""
 
 
