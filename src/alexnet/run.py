@@ -20,6 +20,7 @@ from alexnet.errors import StorageError, UsageError
 from alexnet.evaluation.evaluate import Evaluation, probabilities
 from alexnet.evaluation.metrics import metrics
 from alexnet.insight import report
+from alexnet.insight.report import Beginning
 from alexnet.network import architecture, compiled
 from alexnet.network.architecture import ResponseNorm, Variant
 from alexnet.network.layers import Pixels
@@ -242,7 +243,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | No
         bfloat16=config.bfloat16,
         class_weights=_class_weights(config, device),
     )
-    report.before(folder, config.classes, parts[TRAIN], plan)
+    began = report.before(folder, config.classes, parts[TRAIN], plan)
     keep_memory(all_sizes=True)
     network = _network(config, initial).to(device)
     if recipe.compile != "none":
@@ -266,7 +267,7 @@ def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | No
     try:
         signals.deliver()
         keeper.finish(state)
-        result = _conclude(folder, config, parts, state)
+        result = _conclude(folder, config, parts, state, began)
     except (KeyboardInterrupt, SystemExit):
         checkpoints.save(state)
         tell(folder, f"stopped; go on with: alexnet train --resume {folder}")
@@ -295,19 +296,20 @@ def _class_weights(config: Config, device: torch.device) -> torch.Tensor | None:
     return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32, device=device)
 
 
-def _conclude(folder: Path, config: Config, parts: Parts, state: State) -> dict[str, Any]:
+def _conclude(folder: Path, config: Config, parts: Parts, state: State, began: Beginning) -> dict[str, Any]:
     """Evaluate the best network on the part that tells most, and write every result."""
     name = next(n for n in (TEST, VALIDATION, TRAIN) if n in parts)
     best = folder / "best.safetensors"
     started = time.monotonic()
-    outputs = probabilities([(load(best), parts[name])], label=f"evaluating on {name}")
+    model = load(best)
+    outputs = probabilities([(model, parts[name])], label=f"evaluating on {name}")
     seconds = round(time.monotonic() - started, 3)
     scores = metrics(outputs, parts[name].labels, config.classes) | {"split": name, "views": 1, "seconds": seconds}
     _score(folder, {name: {key: scores[key] for key in ("images", "top1", "top5", "loss")}})
     write_json(folder / "evaluation.json", scores)
-    found = Evaluation(scores, outputs, parts[name], config.classes)
-    report.after(folder, found, state.history, config.to_json())
     result = _result(folder, config, state, scores if name == TEST else None)
+    found = Evaluation(scores, outputs, parts[name], config.classes, model)
+    report.after(folder, found, state.history, config.to_json(), result, began)
     write_json(folder / "result.json", result)
     reported = f"the report: {folder / 'report.html'}"
     tell(folder, f"{name} top-1 {scores['top1']:.2%} of {scores['images']:,} pictures; {reported}")

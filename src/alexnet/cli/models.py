@@ -52,7 +52,11 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
 @click.argument("models", nargs=-1, required=True, metavar="MODEL... DATA")
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="[default: test, else validation]")
 @click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for evaluation.json, confusion.png, mistakes.csv.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for report.html, evaluation.json, mistakes.csv, ….",
+)
 @limited
 @click.option("--force", is_flag=True, help="Overwrite what is in that folder.")
 def evaluate(
@@ -76,7 +80,7 @@ def evaluate(
         from alexnet.insight.report import evaluation
 
         out.mkdir(parents=True, exist_ok=True)
-        evaluation(out, found)
+        evaluation(out, found, models[:-1], models[-1])
     scores = found.scores
     text = f"{scores['split']}: {scores['images']:,} pictures, top-1 {100 * scores['top1']:.2f} %, "
     emit(scores, as_json, text + f"top-5 {100 * scores['top5']:.2f} %, loss {scores['loss']:.4f}")

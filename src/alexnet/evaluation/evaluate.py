@@ -90,17 +90,20 @@ def evaluate(
     outputs = probabilities(list(zip(loaded, parts, strict=True)), views, "evaluating")
     seconds = round(time.monotonic() - started, 3)
     found = metrics(outputs, parts[0].labels, classes)
-    return Evaluation({**found, "split": chosen, "views": views, "seconds": seconds}, outputs, parts[0], classes)
+    scores = {**found, "split": chosen, "views": views, "seconds": seconds}
+    return Evaluation(scores, outputs, parts[0], classes, loaded[0])
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found: the scores as JSON values, and what they were made from."""
+    """What an evaluation found: the scores as JSON values, and what they were made from; of several models that were
+    averaged `model` is the first, and `part` has the pictures by its input rule."""
 
     scores: dict[str, Any]
     probabilities: NDArray[np.float64]
     part: Part
     classes: tuple[str, ...]
+    model: Model
 
 
 def run_of(folder: Path, data: PathLike) -> dict[str, Any] | None:

@@ -1,11 +1,10 @@
-"""What a run folder shows a person: sheets of pictures, plots, the mistakes, the model card and `report.html`."""
+"""What a run folder, and the folder of an evaluation, show a person: sheets of pictures, plots, the mistakes, the model
+card and `report.html`, whose contents are in `contents`."""
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.insight import plots
+from alexnet.insight import contents, judgement, notes, plots, provenance
+from alexnet.insight.page import render
+from alexnet.insight.thumbnails import jpeg
 from alexnet.pictures import chance
 from alexnet.pictures.batches import Batch
 from alexnet.pictures.decode import Pixels
-from alexnet.pictures.store import Part
+from alexnet.pictures.store import Part, class_counts
 from alexnet.storage import write_csv, write_json, write_text
 
 if TYPE_CHECKING:
@@ -26,13 +27,22 @@ if TYPE_CHECKING:
 PER_CLASS = 8
 SHOWN = 24  # pictures in predictions.png
 
-FIGURES = (
-    ("curves.png", "Loss and accuracy over the epochs"),
-    ("confusion.png", "Confusion: rows are the true classes, columns the predicted ones"),
-    ("predictions.png", "Predictions on pictures drawn at random"),
-    ("samples.png", "Training pictures as stored"),
-    ("inputs.png", "The same pictures as the network saw them in training"),
-)
+
+@dataclass(frozen=True)
+class Sample:
+    """Training pictures of a class, as stored and as the network sees them, both as small pictures for a page."""
+
+    name: str
+    stored: list[str]
+    seen: list[str]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What there is to say of the training pictures before anything is learnt."""
+
+    samples: list[Sample]
+    notes: list[str]
 
 
 def sample(part: Part, classes: Sequence[str], seed: int) -> list[tuple[str, NDArray[np.int64]]]:
@@ -46,15 +56,29 @@ def sample(part: Part, classes: Sequence[str], seed: int) -> list[tuple[str, NDA
 def samples(part: Part, classes: Sequence[str], seed: int, path: Path) -> None:
     """A sheet of random pictures of each class."""
     rows = [(name, list(part.read(places))) for name, places in sample(part, classes, seed)]
-    plots.sheet(rows, f"{len(part):,} pictures, {len(classes)} classes", path)
+    plots.sheet(rows, _sheet_title(part, classes), path)
 
 
-def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan) -> None:
+def _sheet_title(part: Part, classes: Sequence[str]) -> str:
+    return f"{len(part):,} pictures, {len(classes)} classes"
+
+
+def before(folder: Path, classes: Sequence[str], part: Part, plan: Plan) -> Beginning:
     """What can be looked at while the network trains: the pictures, as stored and as the network sees them."""
-    seed = plan.order.seed
-    samples(part, classes, seed, folder / "samples.png")
-    rows = [(name, list(_views(part, places, plan))) for name, places in sample(part, classes, seed)]
-    plots.sheet(rows, f"as the network sees them, {plan.size} x {plan.size}", folder / "inputs.png")
+    chosen = sample(part, classes, plan.order.seed)
+    stored = [(name, list(part.read(places))) for name, places in chosen]
+    seen = [(name, list(_views(part, places, plan))) for name, places in chosen]
+    plots.sheet(stored, _sheet_title(part, classes), folder / "samples.png")
+    plots.sheet(seen, f"as the network sees them, {plan.size} x {plan.size}", folder / "inputs.png")
+    pairs = zip(stored, seen, strict=True)
+    return Beginning(
+        [Sample(name, _small(pictures), _small(views)) for (name, pictures), (_, views) in pairs],
+        notes.of_training(class_counts(classes, part.labels)),
+    )
+
+
+def _small(pictures: Sequence[Pixels]) -> list[str]:
+    return [jpeg(picture, contents.SAMPLE_SIDE) for picture in pictures[: contents.SAMPLES]]
 
 
 def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
@@ -66,19 +90,30 @@ def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
     return views.clamp(0, 255).byte().cpu().numpy()
 
 
-def after(folder: Path, found: Evaluation, history: Sequence[dict[str, Any]], config: dict[str, Any]) -> None:
-    """Everything that a finished run shows."""
+def after(
+    folder: Path,
+    found: Evaluation,
+    history: Sequence[dict[str, Any]],
+    config: dict[str, Any],
+    result: dict[str, Any],
+    began: Beginning,
+) -> None:
+    """Everything that a finished run shows; `result` is what it will answer, `began` what `before` gave."""
     plots.curves(history, folder / "curves.png", config["recipe"]["watch"])
     _judged(folder, found)
     _predictions(found, config["seed"], folder / "predictions.png")
-    write_text(folder / "README.md", _render("card.md", found.scores, history, config))
-    write_text(folder / "report.html", _render("report.html", found.scores, history, config, folder))
+    told = contents.of_evaluation(found) | provenance.of_run(folder, found, history, config, result)
+    told["notes"] += began.notes
+    write_text(folder / "README.md", render("card.md", config=config, **told))
+    write_text(folder / "report.html", render("report.html", samples=began.samples, **told))
 
 
-def evaluation(folder: Path, found: Evaluation) -> None:
-    """What `evaluate --out` writes: the scores, the confusion matrix, the mistakes."""
+def evaluation(folder: Path, found: Evaluation, models: Sequence[str], data: str) -> None:
+    """What `evaluate --out` writes: the scores, the confusion matrix, the mistakes, the report."""
     write_json(folder / "evaluation.json", found.scores)
     _judged(folder, found)
+    told = contents.of_evaluation(found) | provenance.of_models(found, models, data)
+    write_text(folder / "report.html", render("report.html", **told))
 
 
 def _judged(folder: Path, found: Evaluation) -> None:
@@ -103,41 +138,10 @@ def _predictions(found: Evaluation, seed: int, path: Path) -> None:
 
 def mistakes(found: Evaluation, path: Path) -> None:
     """mistakes.csv: path, true class, predicted class and both probabilities, most wrong first."""
-    part, classes, probabilities = found.part, found.classes, found.probabilities
-    labels, guesses = part.labels, probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(guesses != labels)
-    own, guessed = probabilities[wrong, labels[wrong]], probabilities[wrong, guesses[wrong]]
-    paths = part.paths
-    worst_first = np.argsort(own - guessed, kind="stable")
+    classes, labels, paths = found.classes, found.part.labels, found.part.paths
+    wrong = judgement.most_wrong(found.probabilities, labels)
     rows = (
-        (paths[row], classes[labels[row]], classes[guesses[row]], f"{guessed[i]:.4f}", f"{own[i]:.4f}")
-        for i, row in zip(worst_first, wrong[worst_first], strict=True)
+        (paths[place], classes[labels[place]], classes[row.argmax()], f"{row.max():.4f}", f"{row[labels[place]]:.4f}")
+        for place, row in zip(wrong, found.probabilities[wrong], strict=True)
     )
     write_csv(path, ("path", "class", "predicted", "probability", "probability_of_class"), rows)
-
-
-def _render(
-    template: str,
-    scores: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    config: dict[str, Any],
-    folder: Path | None = None,
-) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=template.endswith(".html"), undefined=StrictUndefined, trim_blocks=True)
-    text = resources.files("alexnet.insight").joinpath(template).read_text("utf-8")
-    images = {name: base64.b64encode((folder / name).read_bytes()).decode() for name, _ in FIGURES} if folder else {}
-    data = Path(config["data"]).name
-    return environment.from_string(text).render(
-        title=f"{config['variant']['name']} on {data}",
-        data=data,
-        began=config["weights"] and Path(config["weights"]["model"]).name,
-        scores=scores,
-        history=history,
-        config=config,
-        classes=config["classes"],
-        configuration=json.dumps(config, indent=1, ensure_ascii=False),
-        figures=FIGURES,
-        images=images,
-    )

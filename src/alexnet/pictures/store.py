@@ -181,6 +181,11 @@ def open_store(
     return _open(folder)
 
 
+def store_of(part: Part) -> Store:
+    """The store in which the pictures of a part lie."""
+    return _open(part.paths_file.parent)
+
+
 def source_of(data: str | os.PathLike[str], origin: Path | None = None, limits: Limits = LIMITS) -> Source:
     """Where the pictures of DATA come from; `origin`: the folder with the files of a data set known by name.
     Raises UsageError."""
