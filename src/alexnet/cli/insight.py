@@ -1,4 +1,4 @@
-"""The commands that look inside a model."""
+"""The commands that look inside a model, and at runs side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, percent
+from alexnet.cli.door import columns, command, emit, new_file, percent
 from alexnet.errors import UsageError
 from alexnet.progress import say
 
@@ -151,3 +151,27 @@ def _line(entry: dict[str, Any]) -> str:
     if "error" in entry:
         return f"{entry['path']}: refused: {entry['error']}"
     return f"{entry['path']}: {entry['label']} {percent(entry['probability'])} → {', '.join(entry['files'])}"
+
+
+@command("alexnet compare runs/a runs/b --out comparison.html")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Also write a page with the curves (.html).")
+@click.option("--force", is_flag=True, help="Overwrite the page.")
+def compare(runs: tuple[Path, ...], out: Path | None, force: bool, as_json: bool) -> None:
+    """Runs side by side: what was set differently, what came of it, whether it is more than chance."""
+    from alexnet.insight import comparison, comparison_page
+
+    if len(runs) < 2:
+        raise UsageError("compare takes two runs or more: alexnet compare runs/a runs/b")
+    if out:
+        new_file(out, force, (".html",))
+    folders = comparison.read(runs)
+    found = comparison.comparison(folders)
+    if out:
+        comparison_page.write(folders, found, out)
+    settings = [(name, *map(comparison_page.setting, values)) for name, values in found["differences"].items()]
+    tables = [columns(comparison_page.rows(found))]
+    if settings:
+        tables.append(columns([("differs in", *(run["run"] for run in found["runs"])), *settings]))
+    tables += [comparison_page.pair(pair) for pair in found["paired"]]
+    emit(found, as_json, "\n\n".join(tables))
