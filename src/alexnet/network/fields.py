@@ -26,6 +26,15 @@ class Field:
     step: float
 
     @property
+    def size(self) -> int:
+        """How many pixels a cell sees that sees most."""
+        return int((self.ends - self.starts).max())
+
+    def pixels(self, cell: int) -> tuple[int, int]:
+        """The first pixel that a cell sees and the one after the last."""
+        return int(self.starts[cell]), int(self.ends[cell])
+
+    @property
     def middles(self) -> NDArray[np.float64]:
         """Where the middle of each cell's field lies in the picture, float64 [cells]; maybe outside of it."""
         return self.first + self.step * np.arange(len(self.starts), dtype=np.float64)
@@ -44,11 +53,16 @@ def fields(variant: Variant, size: int | None = None) -> dict[str, Field]:
     """The field of each layer that gives maps, for pictures of `size`. A fully connected layer sees all there is."""
     size = size or variant.size
     found: dict[str, Field] = {}
-    field = Field(np.arange(size), np.arange(size) + 1, 0.5, 1.0)
+    field = of_pixels(size)
     for row in walk(variant, size):
         if len(row.output) == 3:
             field = found[row.name] = _after(row.layer, field, np.arange(row.output[1]))
     return found
+
+
+def of_pixels(size: int) -> Field:
+    """The field of the picture's own pixels: each sees itself."""
+    return Field(np.arange(size), np.arange(size) + 1, 0.5, 1.0)
 
 
 def _after(layer: Layer, below: Field, cells: Places) -> Field:

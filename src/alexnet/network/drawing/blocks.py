@@ -36,8 +36,7 @@ def _picture(axis: Axes, maps: Sequence[Column], pixels: Sequence[Window]) -> No
         perspective.draw_channels(axis, block, CHANNELS)
     for column, (pixel, _) in zip(maps, pixels, strict=True):
         if column.step.macs and column.step.field:
-            field = inside(column.step.field.pixels(pixel), block.pixels)
-            perspective.draw_window(axis, block, field, column.colour, 0.7)
+            perspective.draw_window(axis, block, column.step.field.pixels(pixel), column.colour, 0.7)
 
 
 def _windows(axis: Axes, below: Column, column: Column, pixel: Window) -> None:

@@ -78,7 +78,7 @@ def _rows(found: Sequence[Step]) -> list[tuple[str, ...]]:
 
 
 def _sees(step: Step, size: int) -> str:
-    side = math.ceil(step.field.size) if step.field else size
+    side = step.field.size if step.field else size
     return f"{side:,} × {side:,}" if side < size else "all"
 
 

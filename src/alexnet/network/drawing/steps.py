@@ -27,7 +27,7 @@ from alexnet.network.architecture import (
     ZeroLogit,
     walk,
 )
-from alexnet.network.fields import Field, fields
+from alexnet.network.fields import Field, fields, of_pixels
 
 Kind = Literal["input", "convolutions", "untied convolutions", "fully connected layers", "without weights"]
 
@@ -61,7 +61,7 @@ def steps(variant: Variant, size: int | None = None) -> tuple[Step, ...]:
     seen = fields(variant, size)
     colours = {1: "grey", 3: "red, green, blue"}.get(picture[0], f"{picture[0]} channels")
     words = (f"{picture[1]:,} × {picture[2]:,} pixels", colours)
-    first = Step("input", "input", None, picture, 1, False, words, Field(0, 1, 1, picture[1]))
+    first = Step("input", "input", None, picture, 1, False, words, of_pixels(picture[1]))
     return (first, *(_step(group, columns, seen.get(group[-1].name)) for group in _groups(rows)))
 
 
