@@ -9,7 +9,7 @@ on those beside it, so that answers repeat.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from itertools import pairwise
 from typing import Any, Literal
@@ -148,6 +148,18 @@ def in_form(network: nn.Sequential, rows: Rows, precision: Precision = "auto") -
             return network
 
 
+def values(network: nn.Sequential, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+    """What some layers give, by name, each float32 [N, …] in memory of its own; nothing behind the last is computed."""
+    found: dict[str, Tensor] = {}
+    for name, child in network.named_children():
+        if len(found) == len(layers):
+            break
+        x = child(x)
+        if name in layers:  # copied: a layer behind it may write over it
+            found[name] = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    return found
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16."""
     if device.type == "cuda":
@@ -156,35 +168,40 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def converted(network: nn.Sequential, rows: Rows, dtype: torch.dtype, int8: bool = False) -> nn.Sequential:
-    """The network for use in `dtype`; with `int8`, every product over values that are not negative but the last."""
+    """The network for use in `dtype`; with `int8`, every product over values that are not negative but the last.
+
+    A product into which a normalisation is folded has the normalisation's name, since it gives what that gave.
+    """
     last = [child for child in network.children() if isinstance(child, nn.Linear)][-1]
     children: OrderedDict[str, nn.Module] = OrderedDict(cast=Cast(dtype))
     named = [*network.named_children(), ("", nn.Identity())]
     folded = positive = False
-    for (name, child), (_, following) in pairwise(named):
+    for (name, child), (after, following) in pairwise(named):
         norm = following if isinstance(following, nn.BatchNorm1d | nn.BatchNorm2d) else None
+        folds = isinstance(child, nn.Conv2d | nn.Linear) and child is not last
+        given = after if folds and norm else name
         match child:
             case nn.Conv2d():
                 fused = fuse_conv_bn_eval(child, norm) if norm else deepcopy(child)
                 if int8 and positive and not isinstance(child, layers.CeilConv2d):
-                    children[name] = Int8Conv2d(fused)
+                    children[given] = Int8Conv2d(fused)
                 else:
-                    children[name] = fused.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                    children[given] = fused.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
             case nn.Linear() if child.weight.layout == torch.sparse_csr:
-                children[name] = SparseLinear(child.weight, *_affine(child, norm))
+                children[given] = SparseLinear(child.weight, *_affine(child, norm))
             case nn.Linear() if child is last:
                 children[name] = _linear(WideLinear, child.weight, child.bias)
             case nn.Linear() if int8 and positive:
-                children[name] = _int8(child, *_affine(child, norm), rows(f"{name}.weight"))
+                children[given] = _int8(child, *_affine(child, norm), rows(f"{name}.weight"))
             case nn.Linear():
-                children[name] = _plain(child, *_affine(child, norm), rows(f"{name}.weight"), dtype)
+                children[given] = _plain(child, *_affine(child, norm), rows(f"{name}.weight"), dtype)
             case nn.ReLU():
                 children[name] = nn.ReLU(inplace=True)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 children |= {} if folded else {name: child}
             case _:
                 children[name] = deepcopy(child).to(dtype)
-        folded = isinstance(child, nn.Conv2d | nn.Linear) and child is not last
+        folded = folds
         positive = _positive(child, positive)
     return nn.Sequential(children).eval()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.network.architecture import Input, Variant
+from alexnet.errors import unknown
+from alexnet.network.architecture import Input, Variant, Weighted, walk
 from alexnet.pictures import views
 from alexnet.pictures.decode import Pixels, fit, read, shown, stored
 from alexnet.weights import files
@@ -20,6 +21,8 @@ from alexnet.weights.files import Description
 if TYPE_CHECKING:
     from alexnet.insight.targets import Target
     from alexnet.network.inference import Precision
+
+BATCH = 32  # pictures whose layers are in memory at once
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
@@ -32,11 +35,20 @@ class Engine(Protocol):
         ...
 
 
+class Layered(Engine, Protocol):
+    """One that can be asked for what its layers give."""
+
+    def features(self, pictures: Pixels, layers: Sequence[str], precision: Precision) -> dict[str, NDArray[np.float32]]:
+        """uint8 [N, size, size, 3], RGB → by layer, float32 [N, …]. `precision`: "float32", or "auto" for the form in
+        which the engine answers, where that has the layers."""
+        ...
+
+
 @dataclass(frozen=True)
 class Model:
     """A network ready for use: what computes it, and what its file says about itself."""
 
-    engine: Engine
+    engine: Layered
     description: Description
 
     @property
@@ -70,6 +82,25 @@ class Model:
         side = self.input.stored
         return views.centre(np.stack(stored) if stored else np.empty((0, side, side, 3), np.uint8), self.input.size)
 
+    def features(
+        self, pictures: Picture | Iterable[Picture], layer: str | None = None, precision: Precision = "float32"
+    ) -> NDArray[np.float32]:
+        """What a layer makes of each picture: float32 [N, channels, height, width] or [N, units].
+
+        `layer`: any of the network's, such as `fc7`, before its non-linearity, or `relu7`, behind it; by default the
+        last hidden one before its non-linearity, which is `fc7` in an AlexNet. In float32 unless `precision` is "auto":
+        a feature is a measurement. All are in memory at once; `insight.features` streams. Raises UsageError for a layer
+        that there is not, PictureError for a picture that is refused.
+        """
+        (name,) = layers_of(self.variant, () if layer is None else (layer,))
+        seen = self.preprocess(pictures)
+        shape = next(row.output for row in walk(self.variant, self.input.size) if row.name == name)
+        found = np.empty((len(seen), *shape), np.float32)
+        for start in range(0, len(seen), BATCH):
+            some = slice(start, start + BATCH)
+            found[some] = self.engine.features(seen[some], (name,), precision)[name]
+        return found
+
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 5) -> list[dict[str, Any]]:
         """Label, probability and the `top` most probable classes of each picture, as `alexnet predict --json`."""
         return [answer(row, self.classes, top) for row in softmax(self.logits(self.preprocess(pictures)))]
@@ -90,6 +121,17 @@ class Model:
         from alexnet.insight import explain
 
         return explain.explain(self, self.preprocess(pictures), method, layer, target)
+
+
+def layers_of(variant: Variant, layers: Sequence[str]) -> tuple[str, ...]:
+    """The layers by these names, each once; by default the last hidden product, `fc7` in an AlexNet. Raises UsageError
+    for a name that the network has no layer of."""
+    names = [name for name, _ in variant.layers]
+    for name in layers:
+        if name not in names:
+            raise unknown(f"layer of {variant.name}", name, names)
+    products = [name for name, layer in variant.layers if isinstance(layer, Weighted)]
+    return tuple(dict.fromkeys(layers)) or (products[-2 if len(products) > 1 else -1],)
 
 
 def _stored(picture: Picture, rule: Input) -> Pixels:

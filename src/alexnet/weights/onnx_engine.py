@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.errors import UsageError, WeightsError
+from alexnet.network.architecture import walk
 from alexnet.pictures.decode import Pixels
 from alexnet.weights import files
 from alexnet.weights.files import Description
 from alexnet.weights.formats import onnx_file
+from alexnet.weights.onnx_layers import more_outputs, value_names
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+    from alexnet.network.inference import Precision
 
 INPUT, OUTPUT = "pictures", "logits"
 SILENT = 4  # level of a message that is said: what is wrong comes as an error
@@ -28,6 +33,8 @@ class OnnxEngine:
 
     path: Path
     session: InferenceSession
+    description: Description
+    giving: dict[tuple[str, ...], InferenceSession] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, pictures: Pixels) -> NDArray[np.float32]:
         """uint8 [N, size, size, 3], RGB → float32 logits [N, classes]. Raises WeightsError for what is no number."""
@@ -50,6 +57,33 @@ class OnnxEngine:
         except (IndexError, ValueError):
             raise WeightsError(f"{self.path}: holds no tensor {name} as our exports do") from None
 
+    def features(
+        self, pictures: Pixels, layers: Sequence[str], precision: Precision = "float32"
+    ) -> dict[str, NDArray[np.float32]]:
+        """uint8 [N, size, size, 3], RGB → what each layer gives, float32 [N, …]; computed as the file was written.
+
+        Raises UsageError for a layer that the file has no values of.
+        """
+        known = value_names(walk(self.description.variant, self.description.input.size), OUTPUT)
+        if missing := [layer for layer in layers if layer not in known]:
+            raise UsageError(
+                f"{self.path}: has no values of {', '.join(missing)}, into which the batch normalisation behind is "
+                "folded; ask for that, or take the model that the file was exported from"
+            )
+        values = tuple(sorted({known[layer] for layer in layers}))
+        try:
+            found = self._giving(values).run(values, {INPUT: np.ascontiguousarray(pictures)})
+        except Exception as error:  # as above
+            raise _damaged(self.path, error) from None
+        return {layer: found[values.index(known[layer])] for layer in layers}
+
+    def _giving(self, values: tuple[str, ...]) -> InferenceSession:
+        """A session that gives values from within; it holds the weights again, and is kept."""
+        if values not in self.giving:
+            more = more_outputs(value for value in values if value != OUTPUT)
+            self.giving[values] = _session(self.path, self.path.read_bytes() + more)
+        return self.giving[values]
+
 
 def load(path: Path) -> tuple[OnnxEngine, Description]:
     """The engine for an ONNX file of ours, and what the file says about itself.
@@ -63,12 +97,13 @@ def load(path: Path) -> tuple[OnnxEngine, Description]:
             f"alexnet weights convert {path} --out {path.stem}.safetensors"
         )
     description = files.described(path, metadata[files.KEY])
-    session = _session(path)
+    session = _session(path, path)
     _check(path, session, description)
-    return OnnxEngine(path, session), description
+    return OnnxEngine(path, session, description), description
 
 
-def _session(path: Path) -> InferenceSession:
+def _session(path: Path, model: Path | bytes) -> InferenceSession:
+    """A session for a model: the file at `path`, or made of it."""
     try:
         import onnxruntime
     except ImportError:
@@ -78,7 +113,7 @@ def _session(path: Path) -> InferenceSession:
     # Weights packed for products of matrices cost a third of the time of loading and gain a twentieth in use.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
         raise _damaged(path, error) from None
 

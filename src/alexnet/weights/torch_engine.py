@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from alexnet.environment import keep_memory
 from alexnet.errors import UsageError, WeightsError
-from alexnet.network.inference import Precision, in_form
+from alexnet.network.inference import Precision, in_form, values
 from alexnet.network.layers import Pixels as FirstStage
 from alexnet.network.model import skeleton
 from alexnet.pictures.decode import Pixels
@@ -56,6 +57,22 @@ class TorchEngine:
             batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
             result: Tensor = self.network(self.pixels(batch))
             return result.float().cpu().numpy()
+
+    def features(
+        self, pictures: Pixels, layers: Sequence[str], precision: Precision = "float32"
+    ) -> dict[str, NDArray[np.float32]]:
+        """uint8 [N, size, size, 3], RGB → what each layer gives, float32 [N, …].
+
+        float32: by the plain network. Else in the form in which this engine answers, unless that lacks one of the
+        layers: into a product before a batch normalisation that is folded, so that its own values are nowhere.
+        """
+        fast = precision != "float32" and set(layers) <= {name for name, _ in self.network.named_children()}
+        network = cast(nn.Sequential, self.network) if fast else self.plain
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+            found = values(network, self.pixels(batch), layers)
+            return {name: found[name].cpu().numpy() for name in layers}
 
 
 def from_tensors(description: Description, tensors: Mapping[str, Tensor]) -> TorchEngine:

@@ -16,6 +16,7 @@ NODES, GRAPH_NAME, INITIALIZERS, INPUTS, OUTPUTS, SPARSE = 1, 2, 5, 11, 12, 15  
 NODE_INPUTS, NODE_OUTPUTS, NODE_NAME, KIND, ATTRIBUTES, DOMAIN = 1, 2, 3, 4, 5, 7  # of a node
 TENSOR, ALIEN = 5, {6: "a subgraph", 11: "subgraphs", 22: "a sparse tensor", 23: "sparse tensors"}  # of an attribute
 DIMS, TYPE, SEGMENT, TENSOR_NAME, RAW, EXTERNAL, LOCATION = 1, 2, 3, 8, 9, 13, 14  # of a tensor
+VALUE_NAME = 1  # of what goes in or comes out
 DOMAINS = ("", "ai.onnx")
 
 

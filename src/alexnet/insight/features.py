@@ -1,0 +1,145 @@
+"""What layers make of any number of pictures, one after the other. Needs torch only where the model does.
+
+    from alexnet.insight.features import features
+
+    for path, found in features(alexnet.load("runs/photos"), ["holiday/"], ["fc7", "pool5"]):
+        found["fc7"]                        # float32 [4096], or `found` is the error for which a picture is refused
+
+A name is that of a layer of the network: `fc7` before its non-linearity, `relu7` behind it. Batches are cut by place
+among the pictures, refused ones included, so that values do not depend on where somebody began. In memory at once are
+the model, one batch with its layers, and a few decoded pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.errors import AlexNetError, UsageError
+from alexnet.network.architecture import Input, walk
+from alexnet.pictures import views
+from alexnet.pictures.batches import ahead
+from alexnet.pictures.decode import Pixels
+from alexnet.pictures.inputs import chunks, class_of, expand, opened
+from alexnet.pictures.store import Part, open_store, rule_text
+from alexnet.weights.model import BATCH, Model, layers_of
+
+if TYPE_CHECKING:
+    from alexnet.network.inference import Precision
+
+Values = dict[str, NDArray[np.float32]]
+"""By layer, float32 [N, channels, height, width] or [N, units]."""
+
+
+class Pictures(Protocol):
+    """What features are taken of: a name for each picture, its class where that is known, and a way to read them."""
+
+    @property
+    def paths(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> Sequence[str | None]: ...
+
+    def read(self, start: int) -> Iterator[Pixels | AlexNetError]:
+        """uint8 [stored, stored, 3] of each from a place on, or why it is refused."""
+        ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """Pictures that somebody names. Their class is that of the folder they lie in, if the model has one so called."""
+
+    paths: Sequence[str]
+    labels: Sequence[str | None]
+    rule: Input
+
+    def read(self, start: int) -> Iterator[Pixels | AlexNetError]:
+        return opened(self.paths[start:], self.rule)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Pictures of a data set, decoded once."""
+
+    parts: Sequence[Part]
+    paths: Sequence[str]
+    labels: Sequence[str | None]
+
+    def read(self, start: int) -> Iterator[Pixels | AlexNetError]:
+        ends = accumulate(map(len, self.parts))
+        for part, end in zip(self.parts, ends, strict=True):
+            first = max(0, start - end + len(part))
+            for pictures in ahead(part.read, _slices(first, len(part))):
+                yield from pictures
+
+
+def _slices(start: int, end: int) -> Iterator[slice]:
+    return (slice(first, first + BATCH) for first in range(start, end, BATCH))
+
+
+def named(inputs: Sequence[str], model: Model) -> Named:
+    """The pictures that files, folders, patterns of names and URLs stand for."""
+    paths = expand(inputs)
+    return Named(paths, [class_of(path, model.classes) for path in paths], model.input)
+
+
+def of_data(data: str | os.PathLike[str], split: str | None, model: Model) -> Stored:
+    """The pictures of DATA: of one part, or of all. Raises UsageError."""
+    rule = model.input
+    store = open_store(data, rule.stored, rule.resize, rule.decode)
+    if store.rule != (wanted := rule_text(rule.resize, rule.decode)):
+        raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
+    if split is not None and split not in store.parts:
+        raise UsageError(f"{data}: no split {split!r}; there is {', '.join(store.parts)}")
+    parts = [part for name, part in store.parts.items() if split in (None, name)]
+    labels = [store.classes[label] for part in parts for label in part.labels]
+    return Stored(parts, [path for part in parts for path in part.paths], labels)
+
+
+def features(
+    model: Model, inputs: Sequence[str], layers: Sequence[str] = (), precision: Precision = "float32"
+) -> Iterator[tuple[str, Values | AlexNetError]]:
+    """Each picture's path and what the layers make of it, without the dimension of the batch; or why it is refused.
+
+    `inputs` as `alexnet predict` takes them; `layers` by default the last hidden one. Raises UsageError for a layer
+    that there is not.
+    """
+    pictures = named(inputs, model)
+    paths = iter(pictures.paths)
+    for chunk in chunks(pictures.read(0), BATCH):
+        values = of_batch(model, chunk, layers_of(model.variant, layers), precision)
+        row = 0
+        for picture in chunk:
+            if isinstance(picture, AlexNetError):
+                yield next(paths), picture
+            else:
+                yield next(paths), {name: some[row] for name, some in values.items()}
+                row += 1
+
+
+def of_batch(
+    model: Model, chunk: Sequence[Pixels | AlexNetError], layers: Sequence[str], precision: Precision
+) -> Values:
+    """What layers make of those of some pictures that are not refused; of none, arrays of no rows."""
+    good = [picture for picture in chunk if not isinstance(picture, AlexNetError)]
+    if not good:
+        return {name: np.empty((0, *shape), np.float32) for name, shape in shapes(model, layers).items()}
+    return model.engine.features(views.centre(np.stack(good), model.input.size), layers, precision)
+
+
+def shapes(model: Model, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """What each layer gives of one picture: [channels, height, width] or [units]."""
+    given = {row.name: row.output for row in walk(model.variant, model.input.size)}
+    return {name: given[name] for name in layers}
+
+
+def size_of(model: Model, layers: Sequence[str]) -> int:
+    """Bytes of one picture's features."""
+    return sum(4 * math.prod(shape) for shape in shapes(model, layers).values())
