@@ -1,0 +1,210 @@
+"""Features of many pictures into a folder: what `alexnet features` is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from alexnet.errors import AlexNetError, StorageError, UsageError
+from alexnet.insight import feature_folder, parquet
+from alexnet.insight.feature_folder import State, Unfinished
+from alexnet.insight.features import Pictures, Values, named, of_batch, of_data, shapes, size_of
+from alexnet.pictures.datasets import located
+from alexnet.pictures.inputs import chunks
+from alexnet.progress import progress, say
+from alexnet.storage import changes
+from alexnet.weights import files
+from alexnet.weights.model import BATCH, Model, layers_of, load
+
+if TYPE_CHECKING:
+    from alexnet.network.inference import Precision
+
+SECONDS = 5.0  # between two times that everything is on the disk: what a kill costs at most
+COMPARED = ("model", "layers", "precision", "pictures", "form")  # of a document; may not change on resume
+
+PathLike = str | os.PathLike[str]
+Plan = dict[str, Any]
+
+
+def extract(
+    model: PathLike,
+    inputs: Sequence[str],
+    out: PathLike,
+    layers: Sequence[str] = (),
+    *,
+    data: PathLike | None = None,
+    split: str | None = None,
+    precision: Precision = "float32",
+    form: str = "npy",
+    resume: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write what layers of MODEL make of pictures to the folder `out`; the answer is what `alexnet features` prints.
+
+    Pictures are `inputs` (files, folders, patterns of names, URLs), or those of DATA: of one `split`, or all. Those
+    that are refused are listed and do not keep the others. `form` is "npy" or "parquet". Raises UsageError,
+    WeightsError, StorageError, and PictureError for a data set that holds unreadable pictures.
+    """
+    if bool(inputs) == (data is not None):
+        raise UsageError("features takes INPUT... or --data DATA, one of the two")
+    folder = Path(out)
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    _check(folder, unfinished, resume, force)
+    if form == "parquet":
+        parquet.library()
+    loaded = load(model, precision=precision)
+    names = layers_of(loaded.variant, layers)
+    of_batch(
+        loaded, [np.zeros((loaded.input.stored, loaded.input.stored, 3), np.uint8)], names, precision
+    )  # has it all
+    pictures: Pictures = named(inputs, loaded) if data is None else of_data(data, split, loaded)
+    plan = _plan(files.locate(model), loaded, names, precision, pictures, data) | {"form": form}
+    if folder.exists() and not force:
+        return _complete(folder, plan)
+    began = time.monotonic()
+    with feature_folder.own(unfinished):
+        before = _begun(unfinished, plan, resume)
+        _check_room(unfinished, (len(pictures.paths) - before.done) * size_of(loaded, names))
+        batches = _batches(loaded, pictures, before.done, names, precision)
+        state = _carry_out(unfinished, plan, before, batches)
+        _finish(unfinished, folder, plan, state)
+    seconds = time.monotonic() - began
+    return _answer(folder) | {
+        "seconds": round(seconds, 3),
+        "pictures_per_second": round((state.done - before.done) / seconds, 1),
+    }
+
+
+def _check(folder: Path, unfinished: Path, resume: bool, force: bool) -> None:
+    """Raise UsageError where something is in the way."""
+    if folder.exists() and not force and (unfinished.exists() or not resume):
+        raise UsageError(f"{folder} exists; choose another --out, or overwrite it with --force")
+    if unfinished.exists() and not (resume or force):
+        raise UsageError(f"{unfinished}: begun and not finished; go on with --resume, or begin anew with --force")
+    for place in (folder, unfinished):
+        if place.exists() and (other := feature_folder.foreign(place)):
+            raise UsageError(f"{place} holds {other[0]}, which is no part of features; choose another --out")
+
+
+def _plan(
+    path: Path,
+    loaded: Model,
+    layers: Sequence[str],
+    precision: Precision,
+    pictures: Pictures,
+    data: PathLike | None,
+) -> Plan:
+    """What the folder will hold, as its document says it."""
+    listing = "\n".join(pictures.paths).encode("utf-8", "surrogateescape")
+    return {
+        "format": feature_folder.FORMAT,
+        "model": {"name": loaded.variant.name, "sha256": digest(path)},
+        "layers": {name: list(shape) for name, shape in shapes(loaded, layers).items()},
+        "precision": precision,
+        "pictures": {"count": len(pictures.paths), "sha256": hashlib.sha256(listing).hexdigest()},
+        # Where everything was, for `neighbours`; it may move.
+        "places": {"model": str(path.resolve()), "folder": os.getcwd(), "data": data and located(data)},
+    }
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _compare(folder: Path, plan: Plan, before: Plan) -> None:
+    """Raise UsageError where a folder was begun with another plan."""
+    old, new = (
+        {key: document.get(key) for key in COMPARED} | {"layers": ", ".join(document["layers"])}
+        for document in (before, plan)
+    )
+    if found := changes(old, new):
+        raise UsageError(f"{folder}: cannot go on there: {'; '.join(found)}; begin anew with --force")
+
+
+def _complete(folder: Path, plan: Plan) -> dict[str, Any]:
+    """The answer of a folder that is as planned already."""
+    _compare(folder, plan, feature_folder.read(folder))
+    say(f"{folder}: the features are complete")
+    return _answer(folder) | {"seconds": 0.0, "pictures_per_second": None}
+
+
+def _answer(folder: Path) -> dict[str, Any]:
+    document = feature_folder.read(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return {"path": str(folder), **{key: document[key] for key in ("rows", "refused", "code", "layers")}, "bytes": size}
+
+
+# ------------------------------------------------------------------------------------------------------------- the work
+
+
+def _begun(unfinished: Path, plan: Plan, resume: bool) -> State:
+    """How far the folder has come; a new one gets its document first."""
+    if resume and (unfinished / feature_folder.DOCUMENT).exists():
+        before = feature_folder.read(unfinished)
+        _compare(unfinished, plan, before)
+        counts = {key: before[key] for key in ("rows", "refused", "code")} if "state" not in before else before["state"]
+        return State(**{"done": plan["pictures"]["count"]} | counts)
+    for entry in unfinished.iterdir():
+        entry.unlink()
+    feature_folder.write_state(unfinished, plan, State())
+    return State()
+
+
+def _check_room(folder: Path, need: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise StorageError(f"{folder}: the features take {need / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free")
+
+
+Found = tuple[list[tuple[str, str | None, AlexNetError | None]], Values]
+
+
+def _batches(
+    model: Model, pictures: Pictures, start: int, layers: Sequence[str], precision: Precision
+) -> Iterator[Found]:
+    """From a place on: path, class and error of some pictures, and what the layers make of those without an error."""
+    read = progress(pictures.read(start), len(pictures.paths) - start, "features")
+    for chunk in chunks(read, BATCH):
+        place = slice(start, start + len(chunk))
+        errors = [picture if isinstance(picture, AlexNetError) else None for picture in chunk]
+        entries = list(zip(pictures.paths[place], pictures.labels[place], errors, strict=True))
+        yield entries, of_batch(model, chunk, layers, precision)
+        start += len(chunk)
+
+
+def _carry_out(unfinished: Path, plan: Plan, state: State, batches: Iterator[Found]) -> State:
+    """Write what is missing. What was computed until somebody stopped it is kept."""
+    if state.done == plan["pictures"]["count"]:
+        return state
+    writing = Unfinished(unfinished, plan, state)
+    kept = time.monotonic()
+    try:
+        for entries, values in batches:
+            writing.append(entries, values)
+            if time.monotonic() - kept > SECONDS:
+                writing.keep()
+                kept = time.monotonic()
+        writing.keep()
+    except (KeyboardInterrupt, SystemExit):
+        writing.keep()
+        say("stopped; to go on, repeat the command with --resume")
+        raise
+    finally:
+        writing.close()
+    return writing.state
+
+
+def _finish(unfinished: Path, folder: Path, plan: Plan, state: State) -> None:
+    if plan["form"] == "parquet":
+        parquet.convert(unfinished, plan["layers"])
+    document = plan | {"rows": state.rows, "refused": state.refused, "code": state.code}
+    feature_folder.publish(unfinished, folder, document)
