@@ -94,14 +94,16 @@ def evaluate(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the answers to a .csv, .json or .parquet file."
 )
+@click.option("--sheet", type=click.Path(path_type=Path), help="Also draw pictures with their probable classes (.png).")
 @limited
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--force", is_flag=True, help="Overwrite the files.")
 def predict(
     inputs: tuple[str, ...],
     model: str | None,
     top: int,
     views: str,
     out: Path | None,
+    sheet: Path | None,
     limits: Limits,
     force: bool,
     as_json: bool,
@@ -114,11 +116,16 @@ def predict(
         raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
     if out:
         new_file(out, force, (".csv", ".json", ".parquet"))
-    entries = use.predict(load(model), inputs, top, int(views), limits)
+    if sheet:
+        new_file(sheet, force, (".png",))
+    loaded = load(model)
+    entries = use.predict(loaded, inputs, top, int(views), limits)
     codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
     emit(entries, as_json, "\n".join(map(_line, entries)))
     if out:
         use.write(entries, out)
+    if sheet and len(codes) < len(entries):
+        use.draw(entries, loaded, sheet)
     if codes:
         say(f"alexnet predict: {len(codes)} of {len(entries)} pictures refused")
         sys.exit(max(codes))

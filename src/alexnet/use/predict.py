@@ -10,14 +10,16 @@ import numpy as np
 
 from alexnet.errors import AlexNetError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
-from alexnet.pictures.decode import Pixels
-from alexnet.pictures.inputs import chunks, expand, opened
+from alexnet.pictures.decode import Pixels, stored
+from alexnet.pictures.inputs import chunks, class_of, contents, expand, opened
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.progress import progress
+from alexnet.progress import progress, say
 from alexnet.storage import whole, write_csv, write_json
 from alexnet.weights.model import Model, answer
 
 BATCH = 32
+SIDE = 200  # pixels of a picture on a sheet
+MOST = 32  # pictures on one
 COLUMNS = ("path", "label", "probability", "error")  # of a table of answers
 
 
@@ -46,6 +48,25 @@ def _answers(
             yield {"path": path, "error": str(picture), "exit_code": picture.exit_code}
         else:
             yield {"path": path, **answer(next(rows), model.classes, top)}
+
+
+def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path) -> None:
+    """A sheet of the pictures that were answered, at most MOST, with the probable classes under each (paper, figure 4,
+    left). The true class is that of the folder that a picture lies in, where it is called after one. Raises UsageError
+    where there is no picture."""
+    from alexnet.insight import sheets
+
+    good = [entry for entry in entries if entry.get("top")]
+    if len(good) > MOST:
+        say(f"{path}: the first {MOST} of {len(good)} pictures")
+    shown = []
+    for entry in good[:MOST]:
+        top = [(one["label"], one["probability"]) for one in entry["top"]]
+        picture = stored(contents(entry["path"]), SIDE, model.input.resize)
+        shown.append(sheets.Answer(picture, class_of(entry["path"], model.classes), top))
+    if not shown:
+        raise UsageError(f"{path}: nothing to draw: no picture could be read")
+    sheets.answers(shown, f"the most probable of {len(model.classes):,} classes, {model.variant.name}", path)
 
 
 def write(entries: Sequence[dict[str, Any]], out: Path) -> None:
