@@ -24,6 +24,8 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "features",
+    "neighbours",
     "weights",
     "export",
     "bench",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -250,6 +252,23 @@ def test_as_a_command(alexnet, model, photos, tmp_path):
     assert (fc7 < 0).any() and np.array_equal(np.maximum(fc7, 0), relu7)
     wrong = alexnet("features", photos, "--model", model, "--layers", "fc77", "--out", tmp_path / "wrong")
     assert wrong.code == 2 and "did you mean 'fc7'" in wrong.err and not list(tmp_path.glob("wrong*"))
+
+
+def test_the_documents_python(model, photos, tmp_path, monkeypatch, easy_picture):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "photos").mkdir(parents=True)
+    shutil.copyfile(model, tmp_path / "runs" / "photos" / "best.safetensors")
+    for name in ("cat.jpg", "dog.jpg"):
+        easy_picture(0, 7).save(tmp_path / name)
+    extract("runs/photos", ["photos"], "photos-features")
+    text = (Path(__file__).parents[2] / "docs" / "features.md").read_text("utf-8")
+    ours = [
+        block for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "alexnet" in block
+    ]
+    names = {"alexnet": alexnet}
+    for block in ours:
+        exec(block, names)
+    assert len(ours) == 2 and names["rows"].shape == (1, 8) and names["rows"][0, 0] == 7
 
 
 def test_an_onnx_file_needs_no_torch(photos, tmp_path):

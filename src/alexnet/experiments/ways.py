@@ -135,7 +135,9 @@ def _description(value: Variant) -> Description:
 def predict_ours(variant: str, batch: int, model: str) -> Figures:
     """A loaded model on uint8 pictures; bytes of its weights in the form it takes, `products` those of its products."""
     import torch
+    from torch import nn
 
+    from alexnet.network.inference import Int8Linear
     from alexnet.weights.model import load
     from alexnet.weights.torch_engine import TorchEngine
 
@@ -150,7 +152,8 @@ def predict_ours(variant: str, batch: int, model: str) -> Figures:
     children = dict(engine.network.named_children())
     weights: dict[str, Any] = {name: child.weight for name, child in children.items() if hasattr(child, "weight")}
     sizes: dict[str, int] = {name: weight.numel() * weight.dtype.itemsize for name, weight in weights.items()}
-    products = sum(size for name, size in sizes.items() if name.startswith("fc"))
+    connected = (nn.Linear, Int8Linear)
+    products = sum(size for name, size in sizes.items() if isinstance(children[name], connected))
     return {"seconds": seconds, "memory": memory, "weights": sum(sizes.values()), "products": products}
 
 

@@ -104,7 +104,7 @@ def _captioned(index: Index, neighbour: dict[str, Any]) -> Any:
         picture: Pixels | None = fit(index.picture(neighbour["row"]), SIDE)
     except PictureError:
         picture = None
-    lines = [neighbour["label"], _name(neighbour["path"]), f"{round(neighbour['distance'], 6):.4g}"]
+    lines = [neighbour["label"], _name(neighbour["path"]), f"{neighbour['distance']:.3f}"]
     return sheets.Captioned(picture, [line for line in lines if line])
 
 

@@ -64,7 +64,7 @@ class TorchEngine:
         """uint8 [N, size, size, 3], RGB → what each layer gives, float32 [N, …].
 
         float32: by the plain network. Else in the form in which this engine answers, unless that lacks one of the
-        layers: into a product before a batch normalisation that is folded, so that its own values are nowhere.
+        layers, as it does products into which a batch normalisation is folded.
         """
         fast = precision != "float32" and set(layers) <= {name for name, _ in self.network.named_children()}
         network = cast(nn.Sequential, self.network) if fast else self.plain
