@@ -38,7 +38,8 @@ KEYS = {
 }
 # What DataParallel puts before every key, or after `features`, which the ImageNet example wraps alone; torch.compile.
 WRAPPING = {"module", "_orig_mod"}
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in 0..1
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1
+DEVIATION = (0.229, 0.224, 0.225)
 STORED = 256  # pixels of the shorter side, of which the centre is seen
 KINDS = ("weight", "bias")
 GUESSED = (PICTURE_SIZE, RESIZE_RULE, CHANNEL_ORDER, MEAN_AND_SCALE)
