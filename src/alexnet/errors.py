@@ -29,6 +29,10 @@ class PictureError(AlexNetError):
     exit_code = 3
 
 
+class FormatError(PictureError):
+    """Bytes that are no picture of a known format."""
+
+
 class WeightsError(AlexNetError):
     """A weights file or checkpoint that is damaged, hostile or not what it says it is."""
 

@@ -158,19 +158,24 @@ def answer(probabilities: NDArray[np.float64], classes: tuple[str, ...], top: in
     return {"label": entries[0]["label"], "probability": entries[0]["probability"], "top": entries[: max(0, top)]}
 
 
-def load(model: str | os.PathLike[str], device: str = "cpu", precision: Precision = "auto") -> Model:
+def load(
+    model: str | os.PathLike[str], device: str = "cpu", precision: Precision = "auto", threads: int | None = None
+) -> Model:
     """The model that MODEL names: a run folder, a model file or an ONNX file that `alexnet export` wrote.
 
     `precision`: "float32" for the weights as they are; "auto" for the form that answers fastest (`network.inference`).
-    An ONNX file is computed as it was written, on the processor, without torch.
+    An ONNX file is computed as it was written, on the processor, without torch. `threads`: how many compute; left to
+    the engine, which takes the cores.
     Never draws initial weights. Raises UsageError when there is none, WeightsError when it is damaged.
     """
     path = files.locate(model)
     if path.suffix.lower() == ".onnx":
         from alexnet.weights import onnx_engine
 
-        return Model(*onnx_engine.load(path))
+        return Model(*onnx_engine.load(path, threads))
     from alexnet.weights import torch_engine
 
     description = files.describe(path)
+    if threads:
+        torch_engine.limit(threads)
     return Model(torch_engine.load(path, description, device, precision), description)

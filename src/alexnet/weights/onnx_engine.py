@@ -34,6 +34,7 @@ class OnnxEngine:
     path: Path
     session: InferenceSession
     description: Description
+    threads: int  # that compute; 0: one for each core
     giving: dict[tuple[str, ...], InferenceSession] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, pictures: Pixels) -> NDArray[np.float32]:
@@ -81,11 +82,11 @@ class OnnxEngine:
         """A session that gives values from within; it holds the weights again, and is kept."""
         if values not in self.giving:
             more = more_outputs(value for value in values if value != OUTPUT)
-            self.giving[values] = _session(self.path, self.path.read_bytes() + more)
+            self.giving[values] = _session(self.path, self.path.read_bytes() + more, self.threads)
         return self.giving[values]
 
 
-def load(path: Path) -> tuple[OnnxEngine, Description]:
+def load(path: Path, threads: int | None = None) -> tuple[OnnxEngine, Description]:
     """The engine for an ONNX file of ours, and what the file says about itself.
 
     Raises WeightsError for a file that is damaged or does not fit its description, UsageError for another program's.
@@ -97,12 +98,12 @@ def load(path: Path) -> tuple[OnnxEngine, Description]:
             f"alexnet weights convert {path} --out {path.stem}.safetensors"
         )
     description = files.described(path, metadata[files.KEY])
-    session = _session(path, path)
+    session = _session(path, path, threads or 0)
     _check(path, session, description)
-    return OnnxEngine(path, session, description), description
+    return OnnxEngine(path, session, description, threads or 0), description
 
 
-def _session(path: Path, model: Path | bytes) -> InferenceSession:
+def _session(path: Path, model: Path | bytes, threads: int) -> InferenceSession:
     """A session for a model: the file at `path`, or made of it."""
     try:
         import onnxruntime
@@ -110,6 +111,7 @@ def _session(path: Path, model: Path | bytes) -> InferenceSession:
         raise UsageError(f"{path}: needs ONNX Runtime: pip install 'alexnet[onnx]'") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads  # 0: one for each core
     # Weights packed for products of matrices cost a third of the time of loading and gain a twentieth in use.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:

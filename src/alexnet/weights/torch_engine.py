@@ -101,6 +101,11 @@ def _plain(description: Description, tensors: Mapping[str, Tensor], device: str 
     return _in_use(network).to(device)
 
 
+def limit(threads: int) -> None:
+    """How many threads of this process torch computes with."""
+    torch.set_num_threads(threads)
+
+
 def assemble(path: Path, description: Description) -> tuple[nn.Sequential, Tensor | None]:
     """The network in use with its weights from the file, and the mean picture, everything about them checked."""
     found = tensors(path, description)

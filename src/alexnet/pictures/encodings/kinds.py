@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from alexnet.errors import PictureError
+from alexnet.errors import FormatError, PictureError
 
 Kind = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"]
 
@@ -29,7 +29,7 @@ def kind_of(data: bytes) -> Kind:
     for kind, signature in SIGNATURES.items():
         if signature.match(data) and (kind != "AVIF" or _is_avif(data)):
             return kind
-    raise PictureError("not a picture of a known format")
+    raise FormatError("not a picture of a known format")
 
 
 def _is_avif(data: bytes) -> bool:

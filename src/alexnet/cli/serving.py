@@ -1,0 +1,57 @@
+"""The command that serves a model to people and programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet.cli.door import command, emit
+from alexnet.errors import UsageError
+
+NEEDED = {"fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "prometheus_client"}
+
+
+@command("alexnet serve --model runs/photos")
+@click.option("--model", help="Run folder, model file or ONNX file.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; this machine only.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--token", help="What requests must bring (Authorization: Bearer …); other users see it in the process list."
+)
+@click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="The file that holds it.")
+def serve(model: str | None, host: str, port: int, as_json: bool, **options: Any) -> None:
+    """A web page and an API for a model, until Ctrl-C or SIGTERM."""
+    if model is None:
+        raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
+    try:
+        from alexnet.use.server import serve as serving
+        from alexnet.use.server.limits import Limits
+        from alexnet.use.server.service import Service
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        raise UsageError(f"serve needs {error.name}: pip install 'alexnet[serve]'") from None
+    token = _token(options.pop("token"), options.pop("token_file"))
+    service = Service(model, Limits(**{name: value for name, value in options.items() if value is not None}), token)
+
+    def ready(address: str) -> None:
+        assert service.workers.about is not None
+        said = serving.document(address, service.workers.about)
+        emit(said, as_json, f"{said['model']} answers at {address}")
+
+    serving.serve(service, host, port, ready)
+
+
+def _token(token: str | None, file: Path | None) -> str | None:
+    if token is not None and file is not None:
+        raise UsageError("--token and --token-file exclude each other")
+    if file is not None:
+        try:
+            token = file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file}: {getattr(error, 'strerror', None) or 'not plain text'}") from None
+    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise UsageError("a token is one word of plain letters, digits and signs")
+    return token

@@ -1,0 +1,166 @@
+"""The routes: what a program or the page can ask."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from importlib import resources
+from pathlib import PurePath
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+import alexnet
+from alexnet.use.server import metrics, schemas
+from alexnet.use.server.problems import MEDIA_TYPE, Problem, busy
+from alexnet.use.server.service import Service
+from alexnet.use.server.uploads import Upload, pictures, received
+
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".ico": "image/x-icon",
+    ".webmanifest": "application/manifest+json",
+}
+
+
+class Views(IntEnum):
+    """The centre view, or the paper's ten averaged."""
+
+    ONE = 1
+    TEN = 10
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application of one server."""
+    app = FastAPI(
+        title="alexnet",
+        version=alexnet.__version__,
+        description="What is on pictures, and why a network thinks so.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    _problems(app)
+    _about(app, service)
+    _pictures(app, service)
+    _page(app)
+    app.openapi = lambda: schemas.described(FastAPI.openapi(app), service)  # type: ignore[method-assign]
+    return app
+
+
+def _problems(app: FastAPI) -> None:
+    """Whatever goes wrong is answered in one form."""
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:
+        return Response(error.body(), error.status, error.headers, MEDIA_TYPE)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        detail = {404: "there is nothing here", 405: "not with this method"}.get(error.status_code, error.detail)
+        return await problem(request, Problem(error.status_code, detail, dict(error.headers or {})))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors())
+        return await problem(request, Problem(400, found))
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        return await problem(request, Problem(500, "a fault of the server; its log says more"))
+
+
+def _about(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["server"], responses=schemas.SAID)
+    async def healthz() -> JSONResponse:
+        """Whether the server runs."""
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", tags=["server"], responses=schemas.SAID | schemas.BUSY)
+    async def readyz() -> JSONResponse:
+        """Whether it takes pictures: a model process is ready, and it was not told to end."""
+        if service.draining:
+            raise busy("the server is ending")
+        if not service.workers.ready():
+            raise busy("the model is being loaded")
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/metrics", tags=["server"], response_class=Response, responses=schemas.METRICS)
+    async def figures() -> Response:
+        """Figures for Prometheus."""
+        return Response(service.figures(), media_type=metrics.MEDIA_TYPE)
+
+    @app.get("/v1/model", tags=["model"], responses=schemas.MODEL | schemas.BUSY)
+    async def model() -> JSONResponse:
+        """What the model is: its classes, layers, input rule and scores, and what this server takes."""
+        about = service.workers.about
+        if about is None:
+            raise busy("the model is being loaded")
+        limits = service.limits
+        taken = {"body_bytes": limits.body, "files": limits.files, "pixels": limits.pixels}
+        return JSONResponse({**about, "index": False, "limits": taken})
+
+
+def _pictures(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/predict", tags=["pictures"], responses=schemas.PREDICTIONS, openapi_extra=schemas.PICTURES)
+    async def predict(
+        request: Request,
+        top: Annotated[int, Query(ge=1, le=1000, description="How many classes to name.")] = 5,
+        views: Annotated[Views, Query(description="Views of each picture.")] = Views.ONE,
+    ) -> JSONResponse:
+        """What is on pictures: one as the body, or several files in a form.
+
+        Entries come in the order sent. A picture that is refused never loses the others; where all are refused, the
+        status is that of the first.
+        """
+        async with received(request, service.limits, service.budget) as body:
+            uploads = pictures(body, request.headers.get("content-type", ""), service.limits)
+            asked = {"work": "predict", "top": top, "views": int(views)}
+            answered = await service.ask(asked, [upload.data for upload in uploads])
+        return _predictions(service, uploads, [answer for answer, _ in answered])
+
+
+def _predictions(service: Service, uploads: list[Upload], answers: list[dict[str, Any]]) -> JSONResponse:
+    for answer in answers:
+        service.metrics.pictures.labels(answer.get("status", 200)).inc()
+    if all("status" in answer for answer in answers):
+        first = answers[0]
+        raise Problem(first["status"], first["detail"])
+    entries = [{"name": upload.name, **answer} for upload, answer in zip(uploads, answers, strict=True)]
+    return JSONResponse({"predictions": entries})
+
+
+def _page(app: FastAPI) -> None:
+    """The page, from the package: only files that are there when the server starts can be asked for."""
+    folder = resources.files("alexnet.use").joinpath("page")
+    files = {
+        file.name: (file.read_bytes(), MEDIA_TYPES[PurePath(file.name).suffix])
+        for file in (folder.iterdir() if folder.is_dir() else ())
+        if PurePath(file.name).suffix in MEDIA_TYPES
+    }
+
+    def found(name: str) -> Response:
+        if name not in files:
+            raise Problem(404, "there is nothing here")
+        content, media_type = files[name]
+        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return found("index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return found("docs.html")
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        return found(name)

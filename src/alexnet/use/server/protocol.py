@@ -1,0 +1,140 @@
+"""HTTP with deadlines and bounded heads, which uvicorn's own protocol lacks.
+
+httptools rather than h11: it parses a request with a picture of 200 kB in a fraction of the time, and limits of size
+have to be ours with either one for the time that a sender takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from alexnet.use.server.limits import Limits
+from alexnet.use.server.problems import MEDIA_TYPE, Problem, busy
+
+SWEEP = 0.5  # seconds between looks at the clock
+IDLE = 1.0  # seconds that a silent connection is kept while the server ends
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that is closed when its sender or its reader takes too long."""
+
+    limits = Limits()  # of all connections: uvicorn makes them itself
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.receiving: float | None = time.monotonic()  # since when a request is awaited or on its way
+        self.parsing_head = True
+        self.head = self.header_count = 0  # bytes, lines
+        self.unsent, self.stalled = 0, 0.0  # bytes that the reader has yet to take, since when no fewer
+        self.ending: float | None = None
+        self.refusal: Problem | None = None
+        if len(self.connections) > self.limits.connections:
+            self.refuse(busy("too many connections"))
+
+    def data_received(self, data: bytes) -> None:
+        if self.receiving is None:
+            self.receiving = time.monotonic()
+        if self.transport.is_closing():
+            return
+        if self.parsing_head:
+            self.head += len(data)
+        super().data_received(data)
+        if self.parser is not None and self.parsing_head and self.head > self.limits.head:
+            self.refuse(self._too_long())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.receiving = self.receiving or time.monotonic()
+        self.parsing_head, self.head, self.header_count = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(self.url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(sum(len(n) + len(v) for n, v in self.headers))
+
+    def _count(self, size: int) -> None:
+        self.header_count += 1
+        if size > self.limits.head or self.header_count > self.limits.headers:
+            self.refusal = self._too_long()
+            raise ValueError  # ends the parsing, and `send_400_response` is called
+
+    def _too_long(self) -> Problem:
+        limits = self.limits
+        return Problem(431, f"a request's head may have {limits.head:,} bytes and {limits.headers} headers")
+
+    def on_headers_complete(self) -> None:
+        self.parsing_head = False
+        super().on_headers_complete()
+        if self.ending is not None:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.receiving = None
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(self.refusal or Problem(400, "this is not HTTP as it should be"))
+
+    def refuse(self, problem: Problem) -> None:
+        """Answer without the application, unless it has begun to answer itself, and close."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_response(problem))
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """The server ends: what is on its way is answered, silence is waited for a moment."""
+        self.ending = time.monotonic()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def sweep(self, now: float) -> None:
+        """Close what takes too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent == self.unsent:
+            if now - self.stalled > self.limits.stall:
+                self.transport.abort()
+        else:
+            self.unsent, self.stalled = unsent, now
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.receiving is not None and now - self.receiving > self.limits.receive:
+            self.refuse(Problem(408, f"the request was not complete after {self.limits.receive:g} seconds"))
+        elif self.ending is not None and now - self.ending > IDLE and not answering:
+            self.transport.close()
+
+
+def _response(problem: Problem) -> bytes:
+    body = problem.body()
+    headers: dict[str, Any] = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": len(body),
+        "Connection": "close",
+        "X-Content-Type-Options": "nosniff",
+        **problem.headers,
+    }
+    lines = [
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
+        *(f"{k}: {v}" for k, v in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def sweep(connections: set[Any]) -> None:
+    """Look at all connections now and then, for as long as the server runs."""
+    while True:
+        await asyncio.sleep(SWEEP)
+        now = time.monotonic()
+        for connection in list(connections):
+            connection.sweep(now)

@@ -1,0 +1,98 @@
+"""What the OpenAPI document says about requests and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alexnet.use.server.problems import MEDIA_TYPE
+from alexnet.use.server.service import Service
+
+Responses = dict[int | str, dict[str, Any]]
+
+TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+PROBLEM = _object(type=TEXT, title=TEXT, status=WHOLE, detail=TEXT)
+ENTRY = _object(label=TEXT, index=WHOLE, probability={"type": "number", "minimum": 0, "maximum": 1})
+PREDICTION = _object(name=TEXT, label=TEXT, probability=NUMBER, top=_list(ENTRY))
+REFUSAL = _object(name=TEXT, type=TEXT, title=TEXT, status=WHOLE, detail=TEXT)
+LAYER = _object(name=TEXT, type=TEXT, output=_list(WHOLE))
+INPUT = _object(size=WHOLE, stored=WHOLE, resize=TEXT, order=TEXT, decode=TEXT)
+ABOUT = _object(
+    name=TEXT,
+    variant=TEXT,
+    title=TEXT,
+    parameters=WHOLE,
+    classes=_list(TEXT),
+    input=INPUT,
+    scores={"type": "object"},
+    trained_on={"type": ["string", "null"]},
+    layers=_list(LAYER),
+    methods=_list(TEXT),
+    index={"type": "boolean"},
+    limits=_object(body_bytes=WHOLE, files=WHOLE, pixels=WHOLE),
+)
+
+
+def _json(schema: dict[str, Any], description: str = "The answer.") -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _problem(description: str, **headers: str) -> dict[str, Any]:
+    stated = {name.replace("_", "-"): {"schema": {"type": kind}, "required": True} for name, kind in headers.items()}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM}}, "headers": stated}
+
+
+SAID: Responses = {200: _json(_object(status=TEXT))}
+BUSY: Responses = {503: _problem("Busy; come again.", Retry_After="integer")}
+METRICS: Responses = {200: {"description": "The figures.", "content": {"text/plain": {"schema": TEXT}}}}
+MODEL: Responses = {200: _json(ABOUT)}
+REFUSALS: Responses = {
+    400: _problem("The request is malformed."),
+    408: _problem("The request came too slowly."),
+    413: _problem("Too large, or too many files."),
+    415: _problem("No picture of a known format."),
+    422: _problem("A picture that cannot be decoded."),
+    431: _problem("The request's head is too long."),
+}
+PREDICTIONS: Responses = {
+    200: _json(_object(predictions=_list({"anyOf": [PREDICTION, REFUSAL]}))),
+    **REFUSALS,
+    **BUSY,
+}
+
+_FILE = {"type": "string", "format": "binary"}
+PICTURES = {
+    "requestBody": {
+        "required": True,
+        "description": "A picture as it is, under any media type, or a form with files. The format is told by content.",
+        "content": {
+            "image/*": {"schema": _FILE},
+            "application/octet-stream": {"schema": _FILE},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"file": _list(_FILE)}, "required": ["file"]}
+            },
+        },
+    }
+}
+TOKEN = {"type": "http", "scheme": "bearer"}
+
+
+def described(document: dict[str, Any], service: Service) -> dict[str, Any]:
+    """FastAPI's document with what it cannot know: the token, where this server wants one."""
+    if service.token is not None:
+        document.setdefault("components", {})["securitySchemes"] = {"token": TOKEN}
+        for path, operations in document["paths"].items():
+            if path.startswith("/v1/") or path == "/metrics":
+                for operation in operations.values():
+                    operation["security"] = [{"token": []}]
+                    operation["responses"]["401"] = _problem("The token is missing or wrong.")
+    return document
