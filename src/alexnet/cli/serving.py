@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from alexnet.cli.door import command, emit
 from alexnet.errors import UsageError
+from alexnet.use.server.limits import Limits
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 NEEDED = {"fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "prometheus_client"}
+
+
+def _limits(function: F) -> F:
+    """An option for each of the server's limits."""
+    for field in reversed(dataclasses.fields(Limits)):
+        kind = click.IntRange(1) if isinstance(field.default, int) else click.FloatRange(0)
+        option = f"--{field.name.replace('_', '-')}"
+        shown = {"default": field.default, "show_default": field.name != "workers" or "one for each core"}
+        function = click.option(option, type=kind, help=field.metadata["meaning"], **shown)(function)
+    return function
 
 
 @command("alexnet serve --model runs/photos")
@@ -21,20 +36,20 @@ NEEDED = {"fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "p
     "--token", help="What requests must bring (Authorization: Bearer …); other users see it in the process list."
 )
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="The file that holds it.")
+@_limits
 def serve(model: str | None, host: str, port: int, as_json: bool, **options: Any) -> None:
     """A web page and an API for a model, until Ctrl-C or SIGTERM."""
     if model is None:
         raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
     try:
         from alexnet.use.server import serve as serving
-        from alexnet.use.server.limits import Limits
         from alexnet.use.server.service import Service
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
         raise UsageError(f"serve needs {error.name}: pip install 'alexnet[serve]'") from None
     token = _token(options.pop("token"), options.pop("token_file"))
-    service = Service(model, Limits(**{name: value for name, value in options.items() if value is not None}), token)
+    service = Service(model, Limits(**options), token)
 
     def ready(address: str) -> None:
         assert service.workers.about is not None

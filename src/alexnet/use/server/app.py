@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import PurePath
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -38,6 +38,13 @@ class Views(IntEnum):
     TEN = 10
 
 
+async def known_questions(request: Request) -> None:
+    """A misspelt question is not passed over in silence."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    if unknown := sorted(request.query_params.keys() - known):
+        raise Problem(400, f"{', '.join(unknown)}: not asked here; there is {', '.join(sorted(known)) or 'nothing'} to ask")
+
+
 def make_app(service: Service) -> FastAPI:
     """The application of one server."""
     app = FastAPI(
@@ -47,6 +54,7 @@ def make_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(known_questions)],
     )
     _problems(app)
     _about(app, service)
@@ -105,7 +113,7 @@ def _about(app: FastAPI, service: Service) -> None:
         if about is None:
             raise busy("the model is being loaded")
         limits = service.limits
-        taken = {"body_bytes": limits.body, "files": limits.files, "pixels": limits.pixels}
+        taken = {"body_bytes": limits.body_bytes, "files": limits.files, "pixels": limits.pixels}
         return JSONResponse({**about, "index": False, "limits": taken})
 
 

@@ -41,11 +41,11 @@ class Line:
         self.slow: deque[Job] = deque()
 
     def full(self, slow: bool = False) -> bool:
-        return len(self.slow) >= self.limits.slow if slow else len(self.quick) >= self.limits.queue
+        return len(self.slow) >= self.limits.slow_queue if slow else len(self.quick) >= self.limits.queue
 
     def add(self, jobs: list[Job]) -> None:
         """All of them or none. Raises Problem 503 when there is no room."""
-        line, most = (self.slow, self.limits.slow) if jobs[0].slow else (self.quick, self.limits.queue)
+        line, most = (self.slow, self.limits.slow_queue) if jobs[0].slow else (self.quick, self.limits.queue)
         if line and len(line) + len(jobs) > most:
             raise busy("too many pictures are waiting")
         line.extend(jobs)

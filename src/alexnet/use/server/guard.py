@@ -42,8 +42,7 @@ def guarded(app: ASGIApp, service: Service) -> ASGIApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                ending = [(b"connection", b"close")] if service.draining else []
-                message["headers"] = [*message.get("headers", []), *HEADERS, *ending]
+                message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)
 
         problem = _refused(scope, service)

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from alexnet.pictures import decode
+if TYPE_CHECKING:
+    from alexnet.pictures import decode
+
+
+def _limit(default: float, meaning: str) -> float:
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def _count(default: int, meaning: str) -> int:
+    return field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes, times in seconds. Nothing that a sender can choose is without one of these."""
+    """Nothing that a sender can choose is without one of these. Each is an option of `alexnet serve`."""
 
-    body: int = 16 * 2**20  # of one request
-    buffered: int = 256 * 2**20  # of all bodies in memory together
-    head: int = 16 * 2**10  # request line and headers
-    headers: int = 100  # how many of them
-    files: int = 16  # of one form
-    fields: int = 16  # of one form that are no files; nothing is read from them
-    part_head: int = 4 * 2**10  # a header of a part of a form
-    pixels: int = 64_000_000  # of one picture
-    receive: float = 14.0  # until a request is there, from its first byte
-    stall: float = 14.0  # without the reader taking anything
-    deadline: float = 30.0  # until a request is answered, once it is there
-    queue: int = 64  # pictures that wait
-    slow: int = 4  # explanations and the like that wait
-    batch: int = 8  # pictures that a model process takes at once
-    workers: int = os.cpu_count() or 1  # model processes
-    connections: int = 512
-    drain: float = 1.0  # between the signal to end and the last connection taken
+    workers: int = _count(os.cpu_count() or 1, "Model processes, of one thread each.")
+    batch: int = _count(8, "Most pictures that a model process takes at once.")
+    queue: int = _count(64, "Most pictures that wait; more are answered with 503.")
+    slow_queue: int = _count(4, "Most explanations and the like that wait.")
+    answer_seconds: float = _limit(30.0, "Until a request is answered, once it is there.")
+    receive_seconds: float = _limit(14.0, "Until a request is there, from its first byte.")
+    stall_seconds: float = _limit(14.0, "Without the reader of an answer taking anything.")
+    drain_seconds: float = _limit(1.0, "Between the signal to end and the last connection that is taken.")
+    body_bytes: int = _count(16 * 2**20, "Largest body of a request.")
+    buffered_bytes: int = _count(256 * 2**20, "All bodies in memory together.")
+    head_bytes: int = _count(16 * 2**10, "Longest line and headers of a request.")
+    headers: int = _count(100, "Most headers of a request.")
+    files: int = _count(16, "Most files in a form.")
+    fields: int = _count(16, "Most other parts of a form; they are passed over.")
+    part_head_bytes: int = _count(4 * 2**10, "Longest header within a form.")
+    pixels: int = _count(64_000_000, "Largest picture, by what its header says.")
+    connections: int = _count(512, "Most connections at a time.")
 
     @property
     def picture(self) -> decode.Limits:
         """Those of the decoder."""
-        return decode.Limits(pixels=self.pixels, bytes=self.body)
+        from alexnet.pictures import decode
+
+        return decode.Limits(pixels=self.pixels, bytes=self.body_bytes)

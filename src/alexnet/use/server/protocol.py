@@ -18,6 +18,7 @@ from alexnet.use.server.problems import MEDIA_TYPE, Problem, busy
 
 SWEEP = 0.5  # seconds between looks at the clock
 IDLE = 1.0  # seconds that a silent connection is kept while the server ends
+LINGER = 1.0  # seconds in which the sender of what was refused can read why, before its bytes meet a closed door
 
 
 class Connection(HttpToolsProtocol):
@@ -32,19 +33,22 @@ class Connection(HttpToolsProtocol):
         self.head = self.header_count = 0  # bytes, lines
         self.unsent, self.stalled = 0, 0.0  # bytes that the reader has yet to take, since when no fewer
         self.ending: float | None = None
+        self.refused: float | None = None
         self.refusal: Problem | None = None
-        if len(self.connections) > self.limits.connections:
+        if len(self.connections) > 2 * self.limits.connections:
+            transport.abort()
+        elif len(self.connections) > self.limits.connections:
             self.refuse(busy("too many connections"))
 
     def data_received(self, data: bytes) -> None:
+        if self.refused is not None:
+            return
         if self.receiving is None:
             self.receiving = time.monotonic()
-        if self.transport.is_closing():
-            return
         if self.parsing_head:
             self.head += len(data)
         super().data_received(data)
-        if self.parser is not None and self.parsing_head and self.head > self.limits.head:
+        if self.parser is not None and self.parsing_head and self.head > self.limits.head_bytes:
             self.refuse(self._too_long())
 
     def on_message_begin(self) -> None:
@@ -62,16 +66,19 @@ class Connection(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self.header_count += 1
-        if size > self.limits.head or self.header_count > self.limits.headers:
+        if size > self.limits.head_bytes or self.header_count > self.limits.headers:
             self.refusal = self._too_long()
             raise ValueError  # ends the parsing, and `send_400_response` is called
 
     def _too_long(self) -> Problem:
         limits = self.limits
-        return Problem(431, f"a request's head may have {limits.head:,} bytes and {limits.headers} headers")
+        return Problem(431, f"a request's head may have {limits.head_bytes:,} bytes and {limits.headers} headers")
 
     def on_headers_complete(self) -> None:
         self.parsing_head = False
+        if self.parser.should_upgrade():  # its body would be taken for the other protocol's
+            self.refusal = Problem(400, "this server changes to no other protocol: send neither Upgrade nor CONNECT")
+            raise ValueError
         super().on_headers_complete()
         if self.ending is not None:
             self.cycle.keep_alive = False
@@ -84,15 +91,17 @@ class Connection(HttpToolsProtocol):
         self.refuse(self.refusal or Problem(400, "this is not HTTP as it should be"))
 
     def refuse(self, problem: Problem) -> None:
-        """Answer without the application, unless it has begun to answer itself, and close."""
-        if self.transport.is_closing():
+        """Answer in place of the application, unless it has begun to answer itself, and close."""
+        if self.refused is not None:
             return
+        self.refused = time.monotonic()
+        self._unset_keepalive_if_required()
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_response(problem))
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self.transport.write_eof()
 
     def shutdown(self) -> None:
         """The server ends: what is on its way is answered, silence is waited for a moment."""
@@ -104,13 +113,15 @@ class Connection(HttpToolsProtocol):
         """Close what takes too long."""
         unsent = self.transport.get_write_buffer_size()
         if unsent and unsent == self.unsent:
-            if now - self.stalled > self.limits.stall:
+            if now - self.stalled > self.limits.stall_seconds:
                 self.transport.abort()
         else:
             self.unsent, self.stalled = unsent, now
+        if self.refused is not None and now - self.refused > LINGER:
+            self.transport.close()
         answering = self.cycle is not None and not self.cycle.response_complete
-        if self.receiving is not None and now - self.receiving > self.limits.receive:
-            self.refuse(Problem(408, f"the request was not complete after {self.limits.receive:g} seconds"))
+        if self.receiving is not None and self.refused is None and now - self.receiving > self.limits.receive_seconds:
+            self.refuse(Problem(408, f"the request was not complete after {self.limits.receive_seconds:g} seconds"))
         elif self.ending is not None and now - self.ending > IDLE and not answering:
             self.transport.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import time
@@ -20,6 +21,7 @@ from alexnet.use.server.protocol import Connection, sweep
 from alexnet.use.server.service import Service
 
 BACKLOG = 512
+TAKEN = 0.1  # seconds to take the connections that the system has made
 
 
 class Server(uvicorn.Server):
@@ -43,8 +45,14 @@ class Server(uvicorn.Server):
         if not self.announced and self.service.workers.ready():
             self.announced = True
             self.ready()
-        over = self.told is not None and time.monotonic() - self.told > self.service.limits.drain
+        over = self.told is not None and time.monotonic() - self.told > self.service.limits.drain_seconds
         return await super().on_tick(counter) or over or self.service.workers.failed is not None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in sockets or []:  # who has connected already is taken; closing the socket would cut them off
+            listening.listen(0)
+        await asyncio.sleep(TAKEN)
+        await super().shutdown(sockets)
 
 
 def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -65,8 +73,9 @@ def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) 
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(limits.deadline + limits.receive) + 1,
+        timeout_graceful_shutdown=int(limits.answer_seconds + limits.receive_seconds) + 1,
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for whatever strangers send
     server = Server(config, service, lambda: ready(address))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_run(server, listening))

@@ -29,7 +29,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.line = Line(self.limits)
-        self.budget = Budget(self.limits.buffered)
+        self.budget = Budget(self.limits.buffered_bytes)
         self.workers = Workers(self.model, self.limits, self.line)
         self.workers.batched = self.metrics.batches.observe
 
@@ -40,10 +40,10 @@ class Service:
         self.line.add(jobs)
         self.workers.dispatch()
         try:
-            async with asyncio.timeout(self.limits.deadline):
+            async with asyncio.timeout(self.limits.answer_seconds):
                 return [await job.answer for job in jobs]
         except TimeoutError:
-            raise busy(f"not answered after {self.limits.deadline:g} seconds") from None
+            raise busy(f"not answered after {self.limits.answer_seconds:g} seconds") from None
         finally:
             for job in jobs:
                 job.answer.cancel()  # whoever has it need not hurry any more

@@ -45,7 +45,7 @@ class Budget:
 async def received(request: Request, limits: Limits, budget: Budget) -> AsyncIterator[bytes]:
     """The body of a request, in memory until the block ends. Raises Problem 400, 413, 415 or 503."""
     declared = request.headers.get("content-length", "")
-    if declared and int(declared) > limits.body:  # the parser has made sure that it is a number
+    if declared and int(declared) > limits.body_bytes:  # the parser has made sure that it is a number
         raise too_large(limits)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(415, "the body is compressed; send it as it is")
@@ -53,7 +53,7 @@ async def received(request: Request, limits: Limits, budget: Budget) -> AsyncIte
     held = 0
     try:
         async for chunk in request.stream():
-            if held + len(chunk) > limits.body:
+            if held + len(chunk) > limits.body_bytes:
                 raise too_large(limits)
             budget.take(len(chunk))
             held += len(chunk)
@@ -64,7 +64,7 @@ async def received(request: Request, limits: Limits, budget: Budget) -> AsyncIte
 
 
 def too_large(limits: Limits) -> Problem:
-    return Problem(413, f"the request is larger than {limits.body:,} bytes")
+    return Problem(413, f"the request is larger than {limits.body_bytes:,} bytes")
 
 
 def pictures(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
@@ -106,7 +106,7 @@ class _Form:
             "on_end": lambda: setattr(self, "complete", True),
         }
         try:
-            parser = MultipartParser(boundary, calls, max_header_count=8, max_header_size=self.limits.part_head)  # type: ignore[arg-type]
+            parser = MultipartParser(boundary, calls, max_header_count=8, max_header_size=self.limits.part_head_bytes)  # type: ignore[arg-type]
             parser.write(body)
             parser.finalize()
         except MultipartParseError as error:

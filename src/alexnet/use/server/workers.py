@@ -44,7 +44,8 @@ class Worker:
 
     def room(self, job: Job, batch: int) -> bool:
         """Whether it can take this job now."""
-        if not self.ready or (job.slow and not self.may_slow):
+        assert self.process.stdin is not None
+        if not self.ready or self.process.stdin.is_closing() or (job.slow and not self.may_slow):
             return False
         return not self.held if job.alone else len(self.held) < batch and not any(held.alone for held in self.held)
 
@@ -160,7 +161,7 @@ class Workers:
         """Kill processes that are stuck."""
         while True:
             await asyncio.sleep(WATCHED)
-            late = time.monotonic() - self.limits.deadline - PATIENCE
+            late = time.monotonic() - self.limits.answer_seconds - PATIENCE
             for worker in self.running:
                 if worker.held and worker.since < late:
                     worker.process.kill()
