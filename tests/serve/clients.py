@@ -105,7 +105,9 @@ def until_closed(connection: socket.socket) -> bytes:
 def form(*files: tuple[str, bytes], boundary: str = "alexnet") -> tuple[bytes, dict[str, str]]:
     """A body of multipart/form-data and its header."""
     parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode() + data + b"\r\n"
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+        + data
+        + b"\r\n"
         for name, data in files
     ]
     kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
@@ -140,5 +142,3 @@ def stop(server: Running) -> None:
     server.process.wait()
     assert server.process.stdout is not None
     server.process.stdout.close()
-
-

@@ -14,13 +14,15 @@ from alexnet.storage import write_json
 
 
 @command("alexnet bench train")
-@click.argument("what", type=click.Choice(["train", "predict", "data"]))
+@click.argument("what", type=click.Choice(["train", "predict", "data", "serve"]))
 @click.argument("data", required=False)
 @click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
 @click.option(
     "--batch", "batches", multiple=True, type=click.IntRange(1), help="Pictures at once.  [default: 128; 1, 8 and 32]"
 )
 @click.option("--turns", type=click.IntRange(1), default=5, show_default=True, help="How often each way is measured.")
+@click.option("--seconds", type=click.FloatRange(1), default=20.0, show_default=True, help="serve: of each load.")
+@click.option("--model", help="serve: MODEL instead of a network that was not trained.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to a .json file.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def bench(
@@ -29,6 +31,8 @@ def bench(
     variant: str,
     batches: tuple[int, ...],
     turns: int,
+    seconds: float,
+    model: str | None,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -36,18 +40,24 @@ def bench(
     """Measure speed here, the stock way beside ours. Wants a quiet machine.
 
     train, predict: a network on pictures in memory. data: the way of pictures into the network; DATA is a folder or an
-    archive of photographs (without it patterns are drawn).
+    archive of photographs (without it patterns are drawn). serve: `alexnet serve` under load; DATA is a folder of
+    pictures (likewise).
     """
     from alexnet.experiments.bench import bench_predict, bench_train
     from alexnet.experiments.bench_data import bench_data
 
-    if what != "data" and data:
+    if what not in ("data", "serve") and data:
         raise UsageError(f"bench {what} takes no DATA")
     if out:
         new_file(out, force, (".json",))
     if what == "train" and len(batches) > 1:
         raise UsageError("bench train measures one --batch")
-    if what == "data":
+    if what == "serve":
+        from alexnet.experiments.bench_serve import bench_serve
+
+        found = bench_serve(data, variant, model, turns, seconds)
+        lines = _serve_lines(found)
+    elif what == "data":
         found = bench_data(data, turns)
         lines = _data_lines(found)
     elif what == "train":
@@ -78,6 +88,16 @@ def _data_lines(found: dict[str, Any]) -> list[str]:
     store = found["store"]
     opens = f"a store of {store['pictures']:,} pictures opens in {store['opens_in_seconds']:.3f} s"
     return [columns([heading, *rows]), opens]
+
+
+def _serve_lines(found: dict[str, Any]) -> list[str]:
+    over = found["overload"]
+    return [
+        f"{found['what']}: {found['ours']:.1f} requests/s, {found['share']:.0%} of what is done without HTTP "
+        f"({found['limit']:.1f}); p50 {found['p50_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms, {found['errors']} errors",
+        f"{over['times']:g} times the load: {over['ours']:.1f} requests/s, {over['share_of_best']:.0%} of that, "
+        f"{over['refused']:.0%} of the requests refused; p99 {over['p99_ms']:.0f} ms",
+    ]
 
 
 def _speed(what: str, figures: dict[str, Any]) -> str:

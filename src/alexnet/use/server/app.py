@@ -42,7 +42,9 @@ async def known_questions(request: Request) -> None:
     """A misspelt question is not passed over in silence."""
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     if unknown := sorted(request.query_params.keys() - known):
-        raise Problem(400, f"{', '.join(unknown)}: not asked here; there is {', '.join(sorted(known)) or 'nothing'} to ask")
+        raise Problem(
+            400, f"{', '.join(unknown)}: not asked here; there is {', '.join(sorted(known)) or 'nothing'} to ask"
+        )
 
 
 def make_app(service: Service) -> FastAPI:
@@ -57,8 +59,8 @@ def make_app(service: Service) -> FastAPI:
         dependencies=[Depends(known_questions)],
     )
     _problems(app)
-    _about(app, service)
     _pictures(app, service)
+    _about(app, service)
     _page(app)
     app.openapi = lambda: schemas.described(FastAPI.openapi(app), service)  # type: ignore[method-assign]
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from alexnet.use.server.limits import Limits
 from alexnet.use.server.problems import MEDIA_TYPE
 from alexnet.use.server.service import Service
 
@@ -34,7 +35,7 @@ ABOUT = _object(
     classes=_list(TEXT),
     input=INPUT,
     scores={"type": "object"},
-    trained_on={"type": ["string", "null"]},
+    trained_on={},
     layers=_list(LAYER),
     methods=_list(TEXT),
     index={"type": "boolean"},
@@ -58,7 +59,7 @@ MODEL: Responses = {200: _json(ABOUT)}
 REFUSALS: Responses = {
     400: _problem("The request is malformed."),
     408: _problem("The request came too slowly."),
-    413: _problem("Too large, or too many files."),
+    413: _problem("The request is too large."),
     415: _problem("No picture of a known format."),
     422: _problem("A picture that cannot be decoded."),
     431: _problem("The request's head is too long."),
@@ -78,16 +79,20 @@ PICTURES = {
             "image/*": {"schema": _FILE},
             "application/octet-stream": {"schema": _FILE},
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"file": _list(_FILE)}, "required": ["file"]}
+                "schema": _object(file={**_list(_FILE), "minItems": 1, "maxItems": Limits.files}),
             },
         },
     }
 }
+POSTED = {"/v1/predict", "/v1/explain", "/v1/features", "/v1/neighbours"}
 TOKEN = {"type": "http", "scheme": "bearer"}
 
 
 def described(document: dict[str, Any], service: Service) -> dict[str, Any]:
-    """FastAPI's document with what it cannot know: the token, where this server wants one."""
+    """FastAPI's document with what it cannot know: how many files this server takes, and whether it wants a token."""
+    for path in POSTED & document["paths"].keys():
+        forms = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]
+        forms["schema"]["properties"]["file"]["maxItems"] = service.limits.files
     if service.token is not None:
         document.setdefault("components", {})["securitySchemes"] = {"token": TOKEN}
         for path, operations in document["paths"].items():

@@ -75,7 +75,8 @@ def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) 
         proxy_headers=False,
         timeout_graceful_shutdown=int(limits.answer_seconds + limits.receive_seconds) + 1,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for whatever strangers send
+    for noisy in ("uvicorn.error", "python_multipart"):  # not a line for whatever strangers send
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     server = Server(config, service, lambda: ready(address))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_run(server, listening))

@@ -68,7 +68,7 @@ def too_large(limits: Limits) -> Problem:
 
 
 def pictures(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
-    """The files of a form in the order sent; a body that is no form is one picture. Raises Problem 400 or 413."""
+    """The files of a form in the order sent; a body that is no form is one picture. Raises Problem 400."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         found = [Upload(RAW, body)] if body else []
@@ -131,4 +131,4 @@ class _Form:
             self.fields += 1
         if len(self.found) > self.limits.files or self.fields > self.limits.fields:
             limits = self.limits
-            raise Problem(413, f"a form may have {limits.files} files and {limits.fields} other fields")
+            raise Problem(400, f"a form may have {limits.files} files and {limits.fields} other fields")
