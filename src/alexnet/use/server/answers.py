@@ -13,7 +13,8 @@ from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.network.summary import summary
 from alexnet.pictures import decode
 from alexnet.pictures.decode import Pixels
-from alexnet.use.server.problems import document
+from alexnet.use.server import explaining
+from alexnet.use.server.problems import Problem, document
 from alexnet.weights.model import Model, answer
 
 Answer = dict[str, Any]
@@ -42,6 +43,17 @@ def predictions(model: Model, pictures: Sequence[Pixels | Answer], asks: Sequenc
     return found
 
 
+def slow(model: Model, data: bytes, ask: dict[str, Any], limits: decode.Limits) -> tuple[Answer, bytes]:
+    """One piece of slow work: an empty document and what was drawn, or why not."""
+    try:
+        if ask["work"] == "kernels":
+            return {}, explaining.first_kernels(model)
+        picture = opened(model, data, limits)
+        return (picture, b"") if isinstance(picture, dict) else ({}, explaining.explanation(model, picture, ask))
+    except Problem as problem:
+        return document(problem.status, problem.detail), b""
+
+
 def about(model: Model, name: str) -> dict[str, Any]:
     """What a model says about itself, as JSON values."""
     table = summary(model.variant, model.input.size)
@@ -56,7 +68,7 @@ def about(model: Model, name: str) -> dict[str, Any]:
         "scores": model.scores,
         "trained_on": model.description.trained.get("data"),
         "layers": list(_layers(table["layers"])),
-        "methods": [],
+        "methods": explaining.methods(model),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from importlib import resources
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ import alexnet
 from alexnet.use.server import metrics, schemas
 from alexnet.use.server.problems import MEDIA_TYPE, Problem, busy
 from alexnet.use.server.service import Service
-from alexnet.use.server.uploads import Upload, pictures, received
+from alexnet.use.server.uploads import Upload, one, pictures, received
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -29,6 +29,11 @@ MEDIA_TYPES = {
     ".ico": "image/x-icon",
     ".webmanifest": "application/manifest+json",
 }
+
+
+AS_PNG: dict[str, Any] = {"response_class": Response}
+Method = Literal["grad-cam", "occlusion", "saliency", "activations", "input"]
+Output = Literal["overlay", "map"]
 
 
 class Views(IntEnum):
@@ -60,6 +65,7 @@ def make_app(service: Service) -> FastAPI:
     )
     _problems(app)
     _pictures(app, service)
+    _insight(app, service)
     _about(app, service)
     _page(app)
     app.openapi = lambda: schemas.described(FastAPI.openapi(app), service)  # type: ignore[method-assign]
@@ -136,6 +142,39 @@ def _pictures(app: FastAPI, service: Service) -> None:
             asked = {"work": "predict", "top": top, "views": int(views)}
             answered = await service.ask(asked, [upload.data for upload in uploads])
         return _predictions(service, uploads, [answer for answer, _ in answered])
+
+
+def _insight(app: FastAPI, service: Service) -> None:
+    drawn: dict[str, bytes] = {}
+
+    @app.post("/v1/explain", tags=["pictures"], responses=schemas.DRAWN, openapi_extra=schemas.ONE, **AS_PNG)
+    async def explain(
+        request: Request,
+        method: Annotated[Method, Query(description="How; `input` is the crop that the network saw.")] = "grad-cam",
+        layer: Annotated[str | None, Query(description="Of Grad-CAM and activations.")] = None,
+        target: Annotated[int | None, Query(ge=0, description="The class; the one predicted, unless given.")] = None,
+        output: Annotated[Output, Query(description="Heat over the picture, or alone.")] = "overlay",
+    ) -> Response:
+        """Where the evidence for a class lies in a picture, or what a layer makes of it, as a PNG."""
+        asked = {"work": "explain", "method": method, "layer": layer, "target": target, "output": output}
+        async with received(request, service.limits, service.budget) as body:
+            upload = one(pictures(body, request.headers.get("content-type", ""), service.limits))
+            ((answer, image),) = await service.ask(asked, [upload.data])
+        return _drawn(answer, image)
+
+    @app.get("/v1/kernels", tags=["model"], responses=schemas.KERNELS, **AS_PNG)
+    async def kernels() -> Response:
+        """The kernels of the first convolution, as a PNG."""
+        if "kernels" not in drawn:
+            ((answer, image),) = await service.ask({"work": "kernels"}, [b""])
+            drawn["kernels"] = _drawn(answer, image).body  # type: ignore[assignment]
+        return Response(drawn["kernels"], media_type="image/png")
+
+
+def _drawn(answer: dict[str, Any], image: bytes) -> Response:
+    if answer:
+        raise Problem(answer["status"], answer["detail"])
+    return Response(image, media_type="image/png")
 
 
 def _predictions(service: Service, uploads: list[Upload], answers: list[dict[str, Any]]) -> JSONResponse:

@@ -25,7 +25,7 @@ class Limits:
     workers: int = _count(os.cpu_count() or 1, "Model processes, of one thread each.")
     batch: int = _count(8, "Most pictures that a model process takes at once.")
     queue: int = _count(64, "Most pictures that wait; more are answered with 503.")
-    slow_queue: int = _count(4, "Most explanations and the like that wait.")
+    slow_queue: int = _count(16, "Most explanations and the like that wait.")
     answer_seconds: float = _limit(30.0, "Until a request is answered, once it is there.")
     receive_seconds: float = _limit(14.0, "Until a request is there, from its first byte.")
     stall_seconds: float = _limit(14.0, "Without the reader of an answer taking anything.")

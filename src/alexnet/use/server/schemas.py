@@ -11,6 +11,7 @@ from alexnet.use.server.service import Service
 Responses = dict[int | str, dict[str, Any]]
 
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+FILE = {"type": "string", "format": "binary"}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -70,29 +71,39 @@ PREDICTIONS: Responses = {
     **BUSY,
 }
 
-_FILE = {"type": "string", "format": "binary"}
-PICTURES = {
-    "requestBody": {
-        "required": True,
-        "description": "A picture as it is, under any media type, or a form with files. The format is told by content.",
-        "content": {
-            "image/*": {"schema": _FILE},
-            "application/octet-stream": {"schema": _FILE},
-            "multipart/form-data": {
-                "schema": _object(file={**_list(_FILE), "minItems": 1, "maxItems": Limits.files}),
+_PNG: Responses = {200: {"description": "The drawing.", "content": {"image/png": {"schema": FILE}}}}
+MISSING: Responses = {404: _problem("There is no such layer or class.")}
+DRAWN: Responses = {**_PNG, **MISSING, **REFUSALS, **BUSY}
+KERNELS: Responses = {**_PNG, **MISSING, **BUSY}
+
+
+def _sent(most: int) -> dict[str, Any]:
+    """A body that is a picture, or a form with up to `most` files."""
+    form = _object(file={**_list(FILE), "minItems": 1, "maxItems": most})
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "A picture as it is, under any media type, or a form with files; content tells the format.",
+            "content": {
+                "image/*": {"schema": FILE},
+                "application/octet-stream": {"schema": FILE},
+                "multipart/form-data": {"schema": form},
             },
-        },
+        }
     }
-}
-POSTED = {"/v1/predict", "/v1/explain", "/v1/features", "/v1/neighbours"}
+
+
+PICTURES, ONE = _sent(Limits.files), _sent(1)
 TOKEN = {"type": "http", "scheme": "bearer"}
 
 
 def described(document: dict[str, Any], service: Service) -> dict[str, Any]:
-    """FastAPI's document with what it cannot know: how many files this server takes, and whether it wants a token."""
-    for path in POSTED & document["paths"].keys():
-        forms = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]
-        forms["schema"]["properties"]["file"]["maxItems"] = service.limits.files
+    """FastAPI's document with what only this server knows: how many files it takes, what its model allows, whether it
+    wants a token."""
+    several = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    several["properties"]["file"]["maxItems"] = service.limits.files
+    if service.workers.about is not None:
+        _narrowed(document["paths"]["/v1/explain"]["post"]["parameters"], service.workers.about)
     if service.token is not None:
         document.setdefault("components", {})["securitySchemes"] = {"token": TOKEN}
         for path, operations in document["paths"].items():
@@ -101,3 +112,15 @@ def described(document: dict[str, Any], service: Service) -> dict[str, Any]:
                     operation["security"] = [{"token": []}]
                     operation["responses"]["401"] = _problem("The token is missing or wrong.")
     return document
+
+
+def _narrowed(parameters: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    """Layers, classes and methods are those of the model."""
+    allowed = {
+        "method": {"enum": about["methods"]},
+        "layer": {"enum": [layer["name"] for layer in about["layers"]]},
+        "target": {"minimum": 0, "maximum": len(about["classes"]) - 1},
+    }
+    for parameter in parameters:
+        schema = parameter["schema"]
+        (schema["anyOf"][0] if "anyOf" in schema else schema).update(allowed.get(parameter["name"], {}))

@@ -82,6 +82,13 @@ def pictures(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
     return found
 
 
+def one(uploads: list[Upload]) -> Upload:
+    """The only one. Raises Problem 400 for several."""
+    if len(uploads) > 1:
+        raise Problem(400, f"{len(uploads)} pictures at once; this takes one")
+    return uploads[0]
+
+
 class _Form:
     """What a parser of forms tells, step by step."""
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from alexnet.errors import AlexNetError
 from alexnet.use.server import answers
+from alexnet.use.server.batching import PREDICT
 from alexnet.use.server.frames import Frame, pack, read
 from alexnet.use.server.limits import Limits
 from alexnet.weights.model import Model, load
@@ -57,6 +58,11 @@ def take(stream: BinaryIO, frames: Frames) -> None:
 def serve(model: Model, limits: Limits, frames: Frames, replies: BinaryIO) -> None:
     """Answer frames until they end: predictions together, anything else alone."""
     while frame := frames.get():
+        ask, (data,) = frame
+        if ask["work"] != PREDICT:
+            answer, drawn = answers.slow(model, data, ask, limits.picture)
+            send(replies, {"answers": [answer]}, [drawn])
+            continue
         asks, pictures = [], []
         while frame:
             ask, (data,) = frame
