@@ -95,7 +95,7 @@ def test_a_picture_over_which_processes_die_again_and_again_is_refused():
 
     async def scene() -> tuple[list[Job], Workers]:
         limits = Limits(workers=1)
-        workers = Workers("", limits, Line(limits))
+        workers = Workers("", None, limits, Line(limits))
         stdin = SimpleNamespace(is_closing=lambda: False, writelines=lambda pieces: None)
         loop = asyncio.get_running_loop()
         jobs = [Job({"work": "predict"}, b"", loop.create_future()) for _ in range(3)]

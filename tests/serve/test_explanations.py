@@ -89,7 +89,7 @@ def test_what_an_onnx_file_allows(server, layered, jpeg):
         ("target=-1", 400),
         ("target=10", 404),
         ("layer=conv9", 404),
-        ("layer=fc6", 404),
+        ("layer=fc5", 404),
         ("method=activations&layer=../../etc/passwd", 404),
         ("radius=3", 400),
     ],
@@ -120,7 +120,7 @@ def test_slow_work_takes_turns_and_keeps_to_half_of_the_processes(count):
 
     async def scene() -> list[tuple[int, str]]:
         limits = Limits(workers=count, batch=2)
-        workers = Workers("", limits, Line(limits))
+        workers = Workers("", None, limits, Line(limits))
         stdin = SimpleNamespace(is_closing=lambda: False, writelines=lambda pieces: None)
         for number in range(count):
             worker = Worker(SimpleNamespace(stdin=stdin), slow=number < max(1, count // 2))  # type: ignore[arg-type]

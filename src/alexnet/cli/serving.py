@@ -30,6 +30,7 @@ def _limits(function: F) -> F:
 
 @command("alexnet serve --model runs/photos")
 @click.option("--model", help="Run folder, model file or ONNX file.")
+@click.option("--index", help="Folder of `alexnet features`: pictures among which the nearest are found.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; this machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option(
@@ -37,7 +38,7 @@ def _limits(function: F) -> F:
 )
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="The file that holds it.")
 @_limits
-def serve(model: str | None, host: str, port: int, as_json: bool, **options: Any) -> None:
+def serve(model: str | None, index: str | None, host: str, port: int, as_json: bool, **options: Any) -> None:
     """A web page and an API for a model, until Ctrl-C or SIGTERM."""
     if model is None:
         raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
@@ -49,7 +50,7 @@ def serve(model: str | None, host: str, port: int, as_json: bool, **options: Any
             raise
         raise UsageError(f"serve needs {error.name}: pip install 'alexnet[serve]'") from None
     token = _token(options.pop("token"), options.pop("token_file"))
-    service = Service(model, Limits(**options), token)
+    service = Service(model, Limits(**options), token, index)
 
     def ready(address: str) -> None:
         assert service.workers.about is not None

@@ -10,10 +10,11 @@ import numpy as np
 
 from alexnet.errors import FormatError, PictureError
 from alexnet.evaluation.evaluate import view_probabilities
+from alexnet.insight.neighbours import Index
 from alexnet.network.summary import summary
 from alexnet.pictures import decode
 from alexnet.pictures.decode import Pixels
-from alexnet.use.server import explaining
+from alexnet.use.server import alike, explaining
 from alexnet.use.server.problems import Problem, document
 from alexnet.weights.model import Model, answer
 
@@ -43,13 +44,27 @@ def predictions(model: Model, pictures: Sequence[Pixels | Answer], asks: Sequenc
     return found
 
 
-def slow(model: Model, data: bytes, ask: dict[str, Any], limits: decode.Limits) -> tuple[Answer, bytes]:
-    """One piece of slow work: an empty document and what was drawn, or why not."""
+def slow(
+    model: Model, index: Index | None, data: bytes, ask: dict[str, Any], limits: decode.Limits
+) -> tuple[Answer, bytes]:
+    """One piece of slow work: a document and what was drawn or written, or a problem."""
     try:
-        if ask["work"] == "kernels":
-            return {}, explaining.first_kernels(model)
+        match ask["work"]:
+            case "kernels":
+                return {}, explaining.first_kernels(model)
+            case "thumbnail":
+                return {}, alike.thumbnail(index, ask["row"])
         picture = opened(model, data, limits)
-        return (picture, b"") if isinstance(picture, dict) else ({}, explaining.explanation(model, picture, ask))
+        if isinstance(picture, dict):
+            return picture, b""
+        match ask["work"]:
+            case "explain":
+                return {}, explaining.explanation(model, picture, ask)
+            case "features":
+                found = alike.features(model, picture, ask["layer"])
+                return {"layer": found.layer, "shape": found.shape}, found.text
+            case _:
+                return {"neighbours": alike.neighbours(model, index, picture, ask["count"])}, b""
     except Problem as problem:
         return document(problem.status, problem.detail), b""
 

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from enum import IntEnum
-from importlib import resources
-from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 import alexnet
-from alexnet.use.server import metrics, schemas
+from alexnet.use.server import metrics, pages, schemas
 from alexnet.use.server.problems import MEDIA_TYPE, Problem, busy
 from alexnet.use.server.service import Service
 from alexnet.use.server.uploads import Upload, one, pictures, received
 
-MEDIA_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".ico": "image/x-icon",
-    ".webmanifest": "application/manifest+json",
-}
-
-
-AS_PNG: dict[str, Any] = {"response_class": Response}
+DRAWN: dict[str, Any] = {"response_class": Response}
 Method = Literal["grad-cam", "occlusion", "saliency", "activations", "input"]
 Output = Literal["overlay", "map"]
 
@@ -66,8 +53,9 @@ def make_app(service: Service) -> FastAPI:
     _problems(app)
     _pictures(app, service)
     _insight(app, service)
+    _alike(app, service)
     _about(app, service)
-    _page(app)
+    pages.add(app)
     app.openapi = lambda: schemas.described(FastAPI.openapi(app), service)  # type: ignore[method-assign]
     return app
 
@@ -122,7 +110,7 @@ def _about(app: FastAPI, service: Service) -> None:
             raise busy("the model is being loaded")
         limits = service.limits
         taken = {"body_bytes": limits.body_bytes, "files": limits.files, "pixels": limits.pixels}
-        return JSONResponse({**about, "index": False, "limits": taken})
+        return JSONResponse({**about, "index": service.index is not None, "limits": taken})
 
 
 def _pictures(app: FastAPI, service: Service) -> None:
@@ -147,7 +135,7 @@ def _pictures(app: FastAPI, service: Service) -> None:
 def _insight(app: FastAPI, service: Service) -> None:
     drawn: dict[str, bytes] = {}
 
-    @app.post("/v1/explain", tags=["pictures"], responses=schemas.DRAWN, openapi_extra=schemas.ONE, **AS_PNG)
+    @app.post("/v1/explain", tags=["pictures"], responses=schemas.DRAWN, openapi_extra=schemas.ONE, **DRAWN)
     async def explain(
         request: Request,
         method: Annotated[Method, Query(description="How; `input` is the crop that the network saw.")] = "grad-cam",
@@ -162,7 +150,7 @@ def _insight(app: FastAPI, service: Service) -> None:
             ((answer, image),) = await service.ask(asked, [upload.data])
         return _drawn(answer, image)
 
-    @app.get("/v1/kernels", tags=["model"], responses=schemas.KERNELS, **AS_PNG)
+    @app.get("/v1/kernels", tags=["model"], responses=schemas.KERNELS, **DRAWN)
     async def kernels() -> Response:
         """The kernels of the first convolution, as a PNG."""
         if "kernels" not in drawn:
@@ -171,45 +159,60 @@ def _insight(app: FastAPI, service: Service) -> None:
         return Response(drawn["kernels"], media_type="image/png")
 
 
+def _alike(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/features", tags=["pictures"], responses=schemas.FEATURES, openapi_extra=schemas.PICTURES)
+    async def features(
+        request: Request,
+        layer: Annotated[
+            str | None, Query(description="The last hidden one, `fc7` in an AlexNet, unless given.")
+        ] = None,
+    ) -> Response:
+        """What a layer makes of pictures, as numbers, in the order sent."""
+        async with received(request, service.limits, service.budget) as body:
+            uploads = pictures(body, request.headers.get("content-type", ""), service.limits)
+            asked = {"work": "features", "layer": layer}
+            answered = await service.ask(asked, [upload.data for upload in uploads])
+        _some(answer for answer, _ in answered)
+        written = [
+            json.dumps({"name": upload.name, **answer}).encode()[:-1] + (b', "values": [%b]}' % text if text else b"}")
+            for upload, (answer, text) in zip(uploads, answered, strict=True)
+        ]
+        return Response(b'{"features": [%b]}' % b", ".join(written), media_type="application/json")
+
+    @app.post("/v1/neighbours", tags=["pictures"], responses=schemas.NEIGHBOURS, openapi_extra=schemas.ONE)
+    async def neighbours(
+        request: Request, count: Annotated[int, Query(ge=1, le=100, description="How many.")] = 8
+    ) -> JSONResponse:
+        """The nearest pictures of the server's index, nearest first."""
+        async with received(request, service.limits, service.budget) as body:
+            upload = one(pictures(body, request.headers.get("content-type", ""), service.limits))
+            ((answer, _),) = await service.ask({"work": "neighbours", "count": count}, [upload.data])
+        _some([answer])
+        return JSONResponse(answer)
+
+    @app.get("/v1/neighbours/{row}", tags=["pictures"], responses=schemas.THUMBNAIL, **DRAWN)
+    async def thumbnail(row: Annotated[int, Path(ge=0, le=2**53)]) -> Response:
+        """A picture of the index, small, as a JPEG."""
+        ((answer, image),) = await service.ask({"work": "thumbnail", "row": row}, [b""])
+        _some([answer])
+        return Response(image, media_type="image/jpeg")
+
+
+def _some(answers: Iterable[dict[str, Any]]) -> None:
+    """Raise the first refusal as a Problem where there is nothing but refusals."""
+    found = list(answers)
+    if all("status" in answer for answer in found):
+        raise Problem(found[0]["status"], found[0]["detail"])
+
+
 def _drawn(answer: dict[str, Any], image: bytes) -> Response:
-    if answer:
-        raise Problem(answer["status"], answer["detail"])
+    _some([answer])
     return Response(image, media_type="image/png")
 
 
 def _predictions(service: Service, uploads: list[Upload], answers: list[dict[str, Any]]) -> JSONResponse:
     for answer in answers:
         service.metrics.pictures.labels(answer.get("status", 200)).inc()
-    if all("status" in answer for answer in answers):
-        first = answers[0]
-        raise Problem(first["status"], first["detail"])
+    _some(answers)
     entries = [{"name": upload.name, **answer} for upload, answer in zip(uploads, answers, strict=True)]
     return JSONResponse({"predictions": entries})
-
-
-def _page(app: FastAPI) -> None:
-    """The page, from the package: only files that are there when the server starts can be asked for."""
-    folder = resources.files("alexnet.use").joinpath("page")
-    files = {
-        file.name: (file.read_bytes(), MEDIA_TYPES[PurePath(file.name).suffix])
-        for file in (folder.iterdir() if folder.is_dir() else ())
-        if PurePath(file.name).suffix in MEDIA_TYPES
-    }
-
-    def found(name: str) -> Response:
-        if name not in files:
-            raise Problem(404, "there is nothing here")
-        content, media_type = files[name]
-        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> Response:
-        return found("index.html")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return found("docs.html")
-
-    @app.get("/page/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
-        return found(name)

@@ -73,8 +73,29 @@ PREDICTIONS: Responses = {
 
 _PNG: Responses = {200: {"description": "The drawing.", "content": {"image/png": {"schema": FILE}}}}
 MISSING: Responses = {404: _problem("There is no such layer or class.")}
+NO_INDEX: Responses = {404: _problem("There is no such row, or no index.")}
 DRAWN: Responses = {**_PNG, **MISSING, **REFUSALS, **BUSY}
 KERNELS: Responses = {**_PNG, **MISSING, **BUSY}
+FEATURES: Responses = {
+    200: _json(
+        _object(
+            features=_list(
+                {"anyOf": [_object(name=TEXT, layer=TEXT, shape=_list(WHOLE), values=_list(NUMBER)), REFUSAL]}
+            )
+        )
+    ),
+    **MISSING,
+    **REFUSALS,
+    **BUSY,
+}
+NEIGHBOUR = _object(row=WHOLE, name=TEXT, label={"type": ["string", "null"]}, distance=NUMBER)
+NEIGHBOURS: Responses = {200: _json(_object(neighbours=_list(NEIGHBOUR))), **NO_INDEX, **REFUSALS, **BUSY}
+THUMBNAIL: Responses = {
+    200: {"description": "The picture.", "content": {"image/jpeg": {"schema": FILE}}},
+    400: _problem("The row is no number."),
+    **NO_INDEX,
+    **BUSY,
+}
 
 
 def _sent(most: int) -> dict[str, Any]:
@@ -100,10 +121,12 @@ TOKEN = {"type": "http", "scheme": "bearer"}
 def described(document: dict[str, Any], service: Service) -> dict[str, Any]:
     """FastAPI's document with what only this server knows: how many files it takes, what its model allows, whether it
     wants a token."""
-    several = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    several["properties"]["file"]["maxItems"] = service.limits.files
+    for path in ("/v1/predict", "/v1/features"):
+        form = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        form["properties"]["file"]["maxItems"] = service.limits.files
     if service.workers.about is not None:
-        _narrowed(document["paths"]["/v1/explain"]["post"]["parameters"], service.workers.about)
+        for path in ("/v1/explain", "/v1/features"):
+            _narrowed(document["paths"][path]["post"]["parameters"], service.workers.about)
     if service.token is not None:
         document.setdefault("components", {})["securitySchemes"] = {"token": TOKEN}
         for path, operations in document["paths"].items():

@@ -24,13 +24,14 @@ class Service:
     model: str
     limits: Limits
     token: str | None = None
+    index: str | None = None
     draining: bool = False
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.line = Line(self.limits)
         self.budget = Budget(self.limits.buffered_bytes)
-        self.workers = Workers(self.model, self.limits, self.line)
+        self.workers = Workers(self.model, self.index, self.limits, self.line)
         self.workers.batched = self.metrics.batches.observe
 
     async def ask(self, asked: dict[str, Any], pictures: Sequence[bytes]) -> list[Answered]:

@@ -16,7 +16,8 @@ from threading import Thread
 from typing import Any, BinaryIO
 
 from alexnet.errors import AlexNetError
-from alexnet.use.server import answers
+from alexnet.insight.neighbours import Index
+from alexnet.use.server import alike, answers
 from alexnet.use.server.batching import PREDICT
 from alexnet.use.server.frames import Frame, pack, read
 from alexnet.use.server.limits import Limits
@@ -33,13 +34,14 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     try:
         model = load(settings["model"], threads=1)
+        index = alike.opened(settings["index"], settings["model"]) if settings["index"] else None
         send(replies, {"ready": answers.about(model, settings["model"])})
     except AlexNetError as error:
         send(replies, {"error": str(error), "kind": type(error).__name__})
         return
     frames: Frames = SimpleQueue()
     Thread(target=take, args=(sys.stdin.buffer, frames), daemon=True).start()
-    serve(model, Limits(**settings["limits"]), frames, replies)
+    serve(model, index, Limits(**settings["limits"]), frames, replies)
 
 
 def send(stream: BinaryIO, document: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
@@ -55,12 +57,12 @@ def take(stream: BinaryIO, frames: Frames) -> None:
     frames.put(None)
 
 
-def serve(model: Model, limits: Limits, frames: Frames, replies: BinaryIO) -> None:
+def serve(model: Model, index: Index | None, limits: Limits, frames: Frames, replies: BinaryIO) -> None:
     """Answer frames until they end: predictions together, anything else alone."""
     while frame := frames.get():
         ask, (data,) = frame
         if ask["work"] != PREDICT:
-            answer, drawn = answers.slow(model, data, ask, limits.picture)
+            answer, drawn = answers.slow(model, index, data, ask, limits.picture)
             send(replies, {"answers": [answer]}, [drawn])
             continue
         asks, pictures = [], []

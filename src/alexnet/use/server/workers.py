@@ -60,8 +60,8 @@ class Worker:
 class Workers:
     """All processes of one server. `about` is what the model says of itself, once one of them is ready."""
 
-    def __init__(self, model: str, limits: Limits, line: Line) -> None:
-        self.model, self.limits, self.line = model, limits, line
+    def __init__(self, model: str, index: str | None, limits: Limits, line: Line) -> None:
+        self.model, self.index, self.limits, self.line = model, index, limits, line
         self.about: dict[str, Any] | None = None
         self.failed: AlexNetError | None = None  # what keeps all of them from starting
         self.running: list[Worker] = []
@@ -111,7 +111,8 @@ class Workers:
             await asyncio.sleep(pause)
 
     async def _started(self, slow: bool) -> Worker:
-        settings = json.dumps({"model": self.model, "limits": dataclasses.asdict(self.limits)})
+        index = self.index if slow else None
+        settings = json.dumps({"model": self.model, "index": index, "limits": dataclasses.asdict(self.limits)})
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "alexnet.use.server.worker", settings),
             stdin=asyncio.subprocess.PIPE,
