@@ -1,0 +1,78 @@
+/** A sheet to draw on, with guesses after every stroke; patterns fill it for those who do not draw. */
+
+import { element, the } from "./element.js";
+import { live, snapshot } from "./live.js";
+import { fill, patterns } from "./patterns.js";
+
+const INKS = { black: "#1c2321", red: "#b3261e", blue: "#1f5fa8", green: "#2f7d4f", yellow: "#e0a100", white: "#ffffff" };
+const WIDTH = 14; // of the pen, in pixels of the sheet
+const EXAMPLES = ["rings", "dots", "zigzag"];
+
+export function drawing(server, welcome) {
+  const [dialog, sheet] = [the("drawing"), the("sheet")];
+  const pen = sheet.getContext("2d", { willReadFrequently: true });
+  const guess = live(server, the("drawing-guess"));
+  let drawings = 0;
+
+  the("inks").append(...Object.keys(INKS).map(ink));
+  the("stamps").append(...Object.keys(patterns).map((name) => element("button", { type: "button", onclick: () => (fill(sheet, name), guess(sheet)) }, name)));
+  the("open-drawing").addEventListener("click", () => (wipe(), dialog.showModal()));
+  the("close-drawing").addEventListener("click", () => dialog.close());
+  the("wipe").addEventListener("click", wipe);
+  the("hang-drawing").addEventListener("click", async () => {
+    dialog.close();
+    welcome([await hung(sheet, `drawing ${++drawings}`)]);
+  });
+  strokes(sheet, pen, () => guess(sheet));
+  the("examples").append(...EXAMPLES.map((name) => element("li", {}, example(name, welcome))));
+
+  function ink(name, place) {
+    const radio = element("input", { type: "radio", name: "ink", checked: place === 0, "aria-label": name, onchange: () => (pen.strokeStyle = INKS[name]) });
+    const blot = element("span", { className: "blot" });
+    blot.style.backgroundColor = INKS[name];
+    return element("label", { title: name }, radio, blot);
+  }
+
+  function wipe() {
+    pen.fillStyle = "#ffffff";
+    pen.fillRect(0, 0, sheet.width, sheet.height);
+    pen.strokeStyle = INKS[Object.keys(INKS).find((_, place) => the("inks").querySelectorAll("input")[place].checked)];
+    the("drawing-guess").textContent = "Draw, and it guesses.";
+  }
+}
+
+/** A button with a pattern on it, which hangs that very pattern. */
+function example(name, welcome) {
+  const canvas = element("canvas", { width: 256, height: 256 });
+  fill(canvas, name);
+  return element("button", { type: "button", "aria-label": `Try ${name}`, onclick: async () => welcome([await hung(canvas, name)]) }, canvas);
+}
+
+async function hung(canvas, name) {
+  return new File([await snapshot(canvas)], name, { type: "image/png" });
+}
+
+/** Draws lines where a finger, pen or mouse goes; `done` after each. */
+function strokes(sheet, pen, done) {
+  const place = ({ offsetX, offsetY }) => [(offsetX * sheet.width) / sheet.clientWidth, (offsetY * sheet.height) / sheet.clientHeight];
+  let down = false;
+  sheet.addEventListener("pointerdown", (event) => {
+    sheet.setPointerCapture(event.pointerId);
+    down = true;
+    Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", lineJoin: "round" });
+    pen.beginPath();
+    pen.moveTo(...place(event));
+    pen.lineTo(...place(event)); // a dot
+    pen.stroke();
+  });
+  sheet.addEventListener("pointermove", (event) => {
+    if (!down) return;
+    pen.lineTo(...place(event));
+    pen.stroke();
+  });
+  for (const end of ["pointerup", "pointercancel"])
+    sheet.addEventListener(end, () => {
+      if (down) done();
+      down = false;
+    });
+}

@@ -1,0 +1,24 @@
+/** What the page says to everyone: a status line, which screen readers read out, and notes about what went wrong. */
+
+import { element, the } from "./element.js";
+
+/** One line under the frame; the next replaces it. */
+export function say(text) {
+  the("status").textContent = text;
+}
+
+/** A note at the top that stays until it is closed. `again` is what a button "Try again" does, if there is to be one. */
+export function note(about, text, again) {
+  const close = element("button", { type: "button", "aria-label": "Close this note", className: "close", onclick: () => gone() }, "×");
+  const made = element("div", { className: "note" }, element("p", {}, ...(about ? [element("strong", {}, about), " "] : []), text));
+  if (again) made.append(element("button", { type: "button", onclick: () => (gone(), again()) }, "Try again"));
+  made.append(close);
+  the("notes").append(made);
+  while (the("notes").children.length > 6) the("notes").firstElementChild.remove();
+
+  function gone() {
+    const next = made.nextElementSibling ?? made.previousElementSibling;
+    made.remove();
+    (next?.querySelector("button") ?? the("pick")).focus();
+  }
+}

@@ -1,0 +1,124 @@
+/** The frame and the plate beside it: the current picture, the best guesses, and where the network looked. */
+
+import { element, percent, the } from "./element.js";
+import { say } from "./say.js";
+
+const METHODS = {
+  "grad-cam": ["Grad-CAM", "Warm is where the maps of a layer speak for this name. One look, there and back."],
+  occlusion: ["Covering up", "A grey patch was slid over the picture. Warm is where covering it hurts this name most."],
+  saliency: ["Saliency", "Warm are the single pixels that would change this name's score most."],
+};
+
+/** Shows what `visit` looks at. */
+export class Stage {
+  #turn = 0; // of the hand that places heat: only the latest may
+
+  constructor(model, visit) {
+    Object.assign(this, { model, visit });
+    this.seen = element("img", { className: "seen", hidden: true });
+    this.heat = element("img", { className: "heat", alt: "", hidden: true });
+    this.seen.classList.toggle("pixels", model.input.size < 160); // so few that one may see them
+    the("canvas").append(this.seen, this.heat);
+    this.#fill();
+    visit.addEventListener("choose", () => this.#show());
+    the("overlay").addEventListener("click", () => this.#open(!this.#isOpen));
+    the("opacity").addEventListener("input", () => this.#fade());
+    the("target").addEventListener("change", ({ target }) => this.#aim(target.value));
+    for (const id of ["method", "heat-layer"]) the(id).addEventListener("change", () => this.#look());
+  }
+
+  get #isOpen() {
+    return the("overlay").getAttribute("aria-pressed") === "true";
+  }
+
+  /** The choices that depend on the model only. */
+  #fill() {
+    const methods = this.model.methods.filter((name) => name in METHODS);
+    the("overlay").hidden = methods.length === 0;
+    the("method").append(...methods.map((name) => new Option(METHODS[name][0], name)));
+    the("target").append(...this.model.classes.map((name, index) => new Option(name, index)));
+    const layers = this.model.layers.filter(({ output, type }) => output.length === 3 && output[1] > 1 && type !== "Dropout");
+    const usual = layers.findLast(({ name }) => /^(relu|tanh)/.test(name))?.name;
+    the("heat-layer").append(...layers.map(({ name }) => new Option(name, name, name === usual, name === usual)));
+  }
+
+  async #show() {
+    const exhibit = this.visit.current;
+    the("before").hidden = Boolean(exhibit);
+    the("after").hidden = !exhibit;
+    the("empty").hidden = Boolean(exhibit);
+    this.seen.hidden = !exhibit;
+    this.heat.hidden = true;
+    if (!exhibit) return;
+    the("name").textContent = `${exhibit.name}, as the network saw it: ${this.model.input.size} × ${this.model.input.size} pixels`;
+    the("answer").replaceChildren(element("span", {}, exhibit.answer.label), " ", element("span", { className: "share" }, percent(exhibit.answer.probability)));
+    this.#bars(exhibit.answer.top);
+    the("target").value = exhibit.answer.top[0].index;
+    this.seen.alt = `What the network saw of ${exhibit.name}`;
+    this.#look();
+    try {
+      const url = await exhibit.seen;
+      if (this.visit.current === exhibit) this.seen.src = url;
+    } catch (refusal) {
+      say(`The picture itself cannot be shown: ${refusal.message}`);
+    }
+  }
+
+  #bars(top) {
+    the("bars").replaceChildren(
+      ...top.map(({ label, index, probability }, place) => {
+        const radio = element("input", { type: "radio", name: "bar", value: String(index), checked: place === 0, onclick: () => this.#aim(index) });
+        const bar = element("span", { className: "bar" });
+        const words = [element("span", { className: "label" }, label), element("span", { className: "share" }, percent(probability))];
+        requestAnimationFrame(() => bar.style.setProperty("--share", probability));
+        return element("label", {}, radio, ...words, bar);
+      }),
+    );
+  }
+
+  /** Asks where class `index` is, and says so in every place that tells the class. */
+  #aim(index) {
+    the("target").value = index;
+    for (const radio of the("bars").querySelectorAll("input")) radio.checked = radio.value === String(index);
+    this.#open(true);
+  }
+
+  #open(open) {
+    the("overlay").setAttribute("aria-pressed", open);
+    the("looking").hidden = !open;
+    this.#look();
+  }
+
+  /** Lays the heat over the picture, if it is wanted. */
+  async #look() {
+    const turn = ++this.#turn;
+    const [exhibit, method] = [this.visit.current, the("method").value];
+    the("at-layer").hidden = method !== "grad-cam";
+    the("looked-text").textContent = METHODS[method]?.[1] ?? "";
+    if (!this.#isOpen || !exhibit) {
+      this.heat.hidden = true;
+      return;
+    }
+    the("frame").classList.add("searching");
+    try {
+      const url = await exhibit.heat(method, the("target").value, method === "grad-cam" ? the("heat-layer").value : "");
+      if (turn !== this.#turn) return;
+      this.heat.src = url;
+      this.heat.hidden = false;
+      this.#fade();
+      say(`Where ${METHODS[method][0]} finds ${the("target").selectedOptions[0].text} in ${exhibit.name}.`);
+    } catch (refusal) {
+      if (turn !== this.#turn) return;
+      this.heat.hidden = true;
+      say(refusal.message);
+    } finally {
+      if (turn === this.#turn) the("frame").classList.remove("searching");
+    }
+  }
+
+  #fade() {
+    const strength = the("opacity").value;
+    this.heat.style.opacity = strength / 100;
+    the("opacity-text").textContent = `${strength} %`;
+  }
+}
