@@ -33,6 +33,6 @@ function item(server, { row, name, label, distance }, place) {
     },
     () => image.classList.add("lost"),
   );
-  const words = [element("span", { className: "label" }, label ?? name), element("span", { className: "soft" }, `distance ${Number(distance).toPrecision(3)}`)];
-  return element("li", { title: name }, image, ...words);
+  const far = element("span", { className: "soft" }, `distance ${Number(distance).toPrecision(3)}`);
+  return element("li", { title: name }, image, element("span", {}, label ?? name), far);
 }

@@ -3,6 +3,8 @@
 import { the } from "./element.js";
 import { note } from "./say.js";
 
+const EMPTY = "There is no picture on the clipboard. Copy a picture, not its address, then paste.";
+
 /** Calls `welcome(files)` with the files that arrive. */
 export function arrivals(welcome) {
   the("pick").addEventListener("change", ({ target }) => {
@@ -13,7 +15,7 @@ export function arrivals(welcome) {
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
     if (files.length) welcome(files);
-    else if (!event.target.closest?.("input")) note("", "There is no picture on the clipboard. Copy a picture, not its address, then paste.");
+    else if (!event.target.closest?.("input")) note("", EMPTY);
   });
 }
 
@@ -26,8 +28,8 @@ function dropped(welcome) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     over(-depth);
-    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
-    const folders = items.filter((item) => item.webkitGetAsEntry?.()?.isDirectory).map((item) => item.webkitGetAsEntry().name);
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
+    const folders = entries.filter((entry) => entry?.isDirectory).map(({ name }) => name);
     for (const name of folders) note(name, "is a folder. Open it and drop the pictures inside.");
     const files = [...event.dataTransfer.files].filter((file) => !folders.includes(file.name));
     if (files.length) welcome(files);

@@ -22,16 +22,19 @@ export function asking(server, model, visit) {
         visit.hang(exhibit, hung.length === 0);
         hung.push(exhibit);
       } catch (refusal) {
-        note(file.name, refusal.message, refusal.status === 0 || refusal.status >= 500 ? () => welcome([file]) : undefined);
+        const passing = refusal.status === 0 || refusal.status >= 500;
+        note(file.name, refusal.message, passing && (() => welcome([file])));
       }
     }
     the("frame").classList.remove("thinking");
-    say(hung.map(({ name, answer }) => `${name}: ${answer.label}, ${percent(answer.probability)}.`).join(" ") || "No picture was hung.");
+    const told = hung.map(({ name, answer }) => `${name}: ${answer.label}, ${percent(answer.probability)}.`);
+    say(told.join(" ") || "No picture was hung.");
   };
 
   async function ask(file) {
     const most = model.limits.body_bytes;
-    if (file.size > most) throw new Error(`is ${size(file.size)}; this server takes up to ${size(most)}. Make it smaller first.`);
+    if (file.size > most)
+      throw new Error(`is ${size(file.size)}; this server takes up to ${size(most)}. Make it smaller first.`);
     await file.slice(0, 1).arrayBuffer().catch(() => {
       throw new Error("cannot be read. Was it moved or changed?");
     });

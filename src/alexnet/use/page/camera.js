@@ -5,6 +5,9 @@ import { live, snapshot } from "./live.js";
 import { note } from "./say.js";
 
 const PAUSE = 600; // ms between guesses, so that a class of thirty does not fill the queue
+const UNSAFE = "browsers lend it only to pages on this computer or over https.";
+const DENIED = "the browser was told not to lend it to this page.";
+const MISSING = "none was found, or another program uses it.";
 const SIDE = 480; // pixels of the square that is cut from the middle
 
 export function camera(server, welcome) {
@@ -25,12 +28,11 @@ export function camera(server, welcome) {
   });
 
   async function open() {
-    if (!navigator.mediaDevices) return note("Webcam:", "browsers lend it only to pages on this computer or over https.");
+    if (!navigator.mediaDevices) return note("Webcam:", UNSAFE);
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: 640, facingMode: "environment" } });
     } catch (refused) {
-      const denied = refused.name === "NotAllowedError";
-      return note("Webcam:", denied ? "the browser was told not to lend it to this page." : "none was found, or another program uses it.");
+      return note("Webcam:", refused.name === "NotAllowedError" ? DENIED : MISSING);
     }
     await video.play();
     the("camera-guess").textContent = "…";

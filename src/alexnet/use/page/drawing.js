@@ -4,7 +4,14 @@ import { element, the } from "./element.js";
 import { live, snapshot } from "./live.js";
 import { fill, patterns } from "./patterns.js";
 
-const INKS = { black: "#1c2321", red: "#b3261e", blue: "#1f5fa8", green: "#2f7d4f", yellow: "#e0a100", white: "#ffffff" };
+const INKS = {
+  black: "#1c2321",
+  red: "#b3261e",
+  blue: "#1f5fa8",
+  green: "#2f7d4f",
+  yellow: "#e0a100",
+  white: "#ffffff",
+};
 const WIDTH = 14; // of the pen, in pixels of the sheet
 const EXAMPLES = ["rings", "dots", "zigzag"];
 
@@ -15,7 +22,7 @@ export function drawing(server, welcome) {
   let drawings = 0;
 
   the("inks").append(...Object.keys(INKS).map(ink));
-  the("stamps").append(...Object.keys(patterns).map((name) => element("button", { type: "button", onclick: () => (fill(sheet, name), guess(sheet)) }, name)));
+  the("stamps").append(...Object.keys(patterns).map(stamp));
   the("open-drawing").addEventListener("click", () => (wipe(), dialog.showModal()));
   the("close-drawing").addEventListener("click", () => dialog.close());
   the("wipe").addEventListener("click", wipe);
@@ -26,8 +33,13 @@ export function drawing(server, welcome) {
   strokes(sheet, pen, () => guess(sheet));
   the("examples").append(...EXAMPLES.map((name) => element("li", {}, example(name, welcome))));
 
+  function stamp(name) {
+    return element("button", { type: "button", onclick: () => (fill(sheet, name), guess(sheet)) }, name);
+  }
+
   function ink(name, place) {
-    const radio = element("input", { type: "radio", name: "ink", checked: place === 0, "aria-label": name, onchange: () => (pen.strokeStyle = INKS[name]) });
+    const radio = element("input", { type: "radio", name: "ink", value: name, "aria-label": name });
+    radio.checked = place === 0;
     const blot = element("span", { className: "blot" });
     blot.style.backgroundColor = INKS[name];
     return element("label", { title: name }, radio, blot);
@@ -36,7 +48,6 @@ export function drawing(server, welcome) {
   function wipe() {
     pen.fillStyle = "#ffffff";
     pen.fillRect(0, 0, sheet.width, sheet.height);
-    pen.strokeStyle = INKS[Object.keys(INKS).find((_, place) => the("inks").querySelectorAll("input")[place].checked)];
     the("drawing-guess").textContent = "Draw, and it guesses.";
   }
 }
@@ -45,21 +56,24 @@ export function drawing(server, welcome) {
 function example(name, welcome) {
   const canvas = element("canvas", { width: 256, height: 256 });
   fill(canvas, name);
-  return element("button", { type: "button", "aria-label": `Try ${name}`, onclick: async () => welcome([await hung(canvas, name)]) }, canvas);
+  const show = async () => welcome([await hung(canvas, name)]);
+  return element("button", { type: "button", "aria-label": `Try ${name}`, onclick: show }, canvas);
 }
 
 async function hung(canvas, name) {
   return new File([await snapshot(canvas)], name, { type: "image/png" });
 }
 
-/** Draws lines where a finger, pen or mouse goes; `done` after each. */
+/** Draws lines in the chosen ink where a finger, pen or mouse goes; `done` after each. */
 function strokes(sheet, pen, done) {
-  const place = ({ offsetX, offsetY }) => [(offsetX * sheet.width) / sheet.clientWidth, (offsetY * sheet.height) / sheet.clientHeight];
+  const scale = () => sheet.width / sheet.clientWidth;
+  const place = ({ offsetX, offsetY }) => [offsetX * scale(), offsetY * scale()];
   let down = false;
   sheet.addEventListener("pointerdown", (event) => {
     sheet.setPointerCapture(event.pointerId);
     down = true;
-    Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", lineJoin: "round" });
+    const { value } = the("inks").querySelector(":checked");
+    Object.assign(pen, { strokeStyle: INKS[value], lineWidth: WIDTH, lineCap: "round", lineJoin: "round" });
     pen.beginPath();
     pen.moveTo(...place(event));
     pen.lineTo(...place(event)); // a dot

@@ -10,6 +10,7 @@ export function key(refused) {
   the("token").value = "";
   dialog.showModal();
   return new Promise((given) => {
-    dialog.addEventListener("close", () => given(dialog.returnValue === "go" ? the("token").value.trim() : null), { once: true });
+    const closed = () => given(dialog.returnValue === "go" ? the("token").value.trim() : null);
+    dialog.addEventListener("close", closed, { once: true });
   });
 }

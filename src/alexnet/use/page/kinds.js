@@ -3,40 +3,69 @@
 export const kinds = {
   Conv: {
     title: "convolution",
-    text: "Each map belongs to one small pattern that the network has learnt. It is slid over everything that came before, and the map is bright wherever the pattern was found.",
+    text:
+      "Each map belongs to one small pattern that the network has learnt. It is slid over everything that " +
+      "came before, and the map is bright wherever the pattern was found.",
   },
   Local: {
     title: "convolution, untied",
-    text: "Like a convolution, but every place has its own patterns: an eye up here need not look like an eye down there.",
+    text:
+      "Like a convolution, but every place has its own patterns: an eye up here need not look like an eye " +
+      "down there.",
   },
   ReLU: {
     title: "rectifier",
-    text: "What speaks for a pattern stays as it is, what speaks against it becomes nothing. So simple that the network learns several times faster: one of the discoveries of 2012.",
+    text:
+      "What speaks for a pattern stays as it is, what speaks against it becomes nothing. So simple that the" +
+      " network learns several times faster: one of the discoveries of 2012.",
   },
-  Tanh: { title: "hyperbolic tangent", text: "Squeezes every number between −1 and 1. It was the usual way before rectifiers." },
-  Sigmoid: { title: "sigmoid function", text: "Squeezes every number between 0 and 1. It was the usual way before rectifiers." },
+  Tanh: {
+    title: "hyperbolic tangent",
+    text: "Squeezes every number between −1 and 1. It was the usual way before rectifiers.",
+  },
+  Sigmoid: {
+    title: "sigmoid function",
+    text: "Squeezes every number between 0 and 1. It was the usual way before rectifiers.",
+  },
   ResponseNorm: {
     title: "response normalisation",
     text: "Maps compete: one that shouts makes its neighbours at the same place quieter, as neurons in the eye do.",
   },
   BatchNorm: {
     title: "batch normalisation",
-    text: "Brings every map to the same loudness, so that the layers behind can rely on it. Three years younger than AlexNet.",
+    text:
+      "Brings every map to the same loudness, so that the layers behind can rely on it. Three years younger" +
+      " than AlexNet.",
   },
   MaxPool: {
     title: "pooling",
-    text: "Of each little neighbourhood only the strongest answer goes on. The maps become smaller, and it no longer matters exactly where a pattern was.",
+    text:
+      "Of each little neighbourhood only the strongest answer goes on. The maps become smaller, and it no " +
+      "longer matters exactly where a pattern was.",
   },
-  AveragePool: { title: "pooling by averages", text: "Each little neighbourhood becomes one number, its average. The maps become smaller." },
-  AdaptivePool: { title: "pooling to a fixed size", text: "Brings maps of any size to the one that the layers behind are made for." },
+  AveragePool: {
+    title: "pooling by averages",
+    text: "Each little neighbourhood becomes one number, its average. The maps become smaller.",
+  },
+  AdaptivePool: {
+    title: "pooling to a fixed size",
+    text: "Brings maps of any size to the one that the layers behind are made for.",
+  },
   Dropout: {
     title: "dropout",
-    text: "While the network was learning, a coin was tossed here for every number, and half of them were silenced, so that none could rely on another. Now that it has learnt, all may speak.",
+    text:
+      "While the network was learning, a coin was tossed here for every number, and half of them were " +
+      "silenced, so that none could rely on another. Now that it has learnt, all may speak.",
   },
   Linear: {
     title: "fully connected",
-    text: "Every number here listens to all the numbers before it. Where things were is forgotten; what they were remains. The last such layer has one number for every name.",
+    text:
+      "Every number here listens to all the numbers before it. Where things were is forgotten; what they " +
+      "were remains. The last such layer has one number for every name.",
   },
-  ZeroLogit: { title: "one output made two", text: "Sets a zero beside the only output, so that one number decides between two names." },
+  ZeroLogit: {
+    title: "one output made two",
+    text: "Sets a zero beside the only output, so that one number decides between two names.",
+  },
   other: { title: "layer", text: "Turns what it is given into what you see." },
 };

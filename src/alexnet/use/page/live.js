@@ -10,7 +10,8 @@ export function live(server, line) {
     busy = true;
     try {
       const { predictions } = await server.document("/v1/predict?top=3", await snapshot(canvas), { tries: 1 });
-      line.textContent = predictions[0].top.map(({ label, probability }) => `${label} ${percent(probability)}`).join("  ·  ");
+      const names = predictions[0].top.map(({ label, probability }) => `${label} ${percent(probability)}`);
+      line.textContent = names.join(" · ");
     } catch (refusal) {
       line.textContent = refusal.status === 503 ? "Many are asking just now …" : refusal.message;
     } finally {

@@ -13,8 +13,8 @@ import { Stage } from "./stage.js";
 import { Visit } from "./visit.js";
 import { Walk } from "./walk.js";
 
-const busy = (seconds) => say(seconds ? `The server is busy; asking again in ${seconds} s …` : "The server answers again.");
-const server = new Server(busy, key);
+const busy = (seconds) => `The server is busy; asking again in ${seconds} s …`;
+const server = new Server((seconds) => say(seconds ? busy(seconds) : "The server answers again."), key);
 const { promise: ready, resolve: admit } = Promise.withResolvers();
 
 /** Opens the page for a model, once the server tells of it. */

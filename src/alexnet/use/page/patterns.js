@@ -21,7 +21,8 @@ export const patterns = {
       }
   },
   checks(pen, side, step) {
-    for (let y = 0; y < side; y += step) for (let x = ((y / step) % 2) * step; x < side; x += 2 * step) pen.fillRect(x, y, step, step);
+    for (let row = 0; row * step < side; row++)
+      for (let x = (row % 2) * step; x < side; x += 2 * step) pen.fillRect(x, row * step, step, step);
   },
   rays(pen, side, step) {
     for (let angle = 0; angle < 2 * Math.PI; angle += step / 90) {

@@ -7,12 +7,12 @@ export function say(text) {
   the("status").textContent = text;
 }
 
-/** A note at the top that stays until it is closed. `again` is what a button "Try again" does, if there is to be one. */
+/** A note at the top that stays until it is closed. `again`: what a button "Try again" does, if there is to be one. */
 export function note(about, text, again) {
-  const close = element("button", { type: "button", "aria-label": "Close this note", className: "close", onclick: () => gone() }, "×");
-  const made = element("div", { className: "note" }, element("p", {}, ...(about ? [element("strong", {}, about), " "] : []), text));
+  const made = element("div", { className: "note" }, element("p", {}, element("strong", {}, about), " ", text));
   if (again) made.append(element("button", { type: "button", onclick: () => (gone(), again()) }, "Try again"));
-  made.append(close);
+  const label = "Close this note";
+  made.append(element("button", { type: "button", "aria-label": label, className: "close", onclick: gone }, "×"));
   the("notes").append(made);
   while (the("notes").children.length > 6) the("notes").firstElementChild.remove();
 

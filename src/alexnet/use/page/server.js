@@ -1,4 +1,4 @@
-/** The server as this page knows it: questions with a token if it wants one, patience when it is busy, refusals in words. */
+/** The server as this page knows it: a token if it wants one, patience when it is busy, refusals in words. */
 
 const TRIES = 8; // when it is busy
 const DRAWN_AT_ONCE = 2; // pictures that it is asked to draw: a class of thirty shares it
@@ -17,7 +17,8 @@ export class Server {
   #asking = null;
   #lanes = Array(DRAWN_AT_ONCE).fill(Promise.resolve());
 
-  /** `waiting(seconds)` is told when it is busy, with 0 when that is over; `wanted(refused)` asks the visitor for a token, null for none. */
+  /** `waiting(seconds)` is told when it is busy, with 0 when that is over; `wanted(refused)` asks the visitor for a
+   * token and gives null for none. */
   constructor(waiting, wanted) {
     this.waiting = waiting;
     this.wanted = wanted;
@@ -42,8 +43,7 @@ export class Server {
       const answer = await this.#once(path, body);
       if (attempt > 1 && answer.status !== 503) this.waiting(0);
       if (answer.ok) return answer;
-      const token = answer.status === 401 && (used === this.#token ? await this.#ask(used !== null) : this.#token);
-      if (token) continue;
+      if (answer.status === 401 && (used !== this.#token || (await this.#ask(used !== null)))) continue;
       const pause = answer.status === 503 && attempt < tries ? seconds(answer) : 0;
       if (!pause) throw await refusal(answer);
       this.waiting(pause);
@@ -76,8 +76,8 @@ function seconds(answer) {
 }
 
 async function refusal(answer) {
-  const problem = await answer.json().catch(() => ({}));
-  return new Refusal(answer.status, sentence(problem.detail || problem.title || `The server answered ${answer.status}.`));
+  const { detail, title } = await answer.json().catch(() => ({}));
+  return new Refusal(answer.status, sentence(detail || title || `the server answered ${answer.status}`));
 }
 
 /** Details come as clauses: "not a picture". */

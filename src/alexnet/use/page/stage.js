@@ -1,6 +1,7 @@
 /** The frame and the plate beside it: the current picture, the best guesses, and where the network looked. */
 
 import { element, percent, the } from "./element.js";
+import { origin } from "./origin.js";
 import { say } from "./say.js";
 
 const METHODS = {
@@ -37,24 +38,24 @@ export class Stage {
     the("overlay").hidden = methods.length === 0;
     the("method").append(...methods.map((name) => new Option(METHODS[name][0], name)));
     the("target").append(...this.model.classes.map((name, index) => new Option(name, index)));
-    const layers = this.model.layers.filter(({ output, type }) => output.length === 3 && output[1] > 1 && type !== "Dropout");
-    const usual = layers.findLast(({ name }) => /^(relu|tanh)/.test(name))?.name;
+    const layers = this.model.layers.filter(({ output, type }) => output.length === 3 && type !== "Dropout");
+    const usual = layers.findLast(({ type }) => ["ReLU", "Tanh", "Sigmoid"].includes(type))?.name;
     the("heat-layer").append(...layers.map(({ name }) => new Option(name, name, name === usual, name === usual)));
   }
 
   async #show() {
     const exhibit = this.visit.current;
+    const here = the("before").contains(document.activeElement); // an example was chosen, and goes away with the rest
     the("before").hidden = Boolean(exhibit);
     the("after").hidden = !exhibit;
+    if (here && exhibit) the("after").focus();
     the("empty").hidden = Boolean(exhibit);
     this.seen.hidden = !exhibit;
     this.heat.hidden = true;
     if (!exhibit) return;
-    the("name").textContent = `${exhibit.name}, as the network saw it: ${this.model.input.size} × ${this.model.input.size} pixels`;
-    the("answer").replaceChildren(element("span", {}, exhibit.answer.label), " ", element("span", { className: "share" }, percent(exhibit.answer.probability)));
+    this.#title(exhibit);
     this.#bars(exhibit.answer.top);
-    the("target").value = exhibit.answer.top[0].index;
-    this.seen.alt = `What the network saw of ${exhibit.name}`;
+    origin(exhibit, this.model.input);
     this.#look();
     try {
       const url = await exhibit.seen;
@@ -64,14 +65,24 @@ export class Stage {
     }
   }
 
+  #title({ name, answer }) {
+    const { size } = this.model.input;
+    const share = element("span", { className: "share" }, percent(answer.probability));
+    the("name").textContent = `${name}, as the network saw it: ${size} × ${size} pixels`;
+    the("answer").replaceChildren(answer.label, " ", share);
+    the("target").value = answer.top[0].index;
+    this.seen.alt = `What the network saw of ${name}`;
+  }
+
   #bars(top) {
     the("bars").replaceChildren(
       ...top.map(({ label, index, probability }, place) => {
-        const radio = element("input", { type: "radio", name: "bar", value: String(index), checked: place === 0, onclick: () => this.#aim(index) });
+        const radio = element("input", { type: "radio", name: "bar", value: String(index), checked: place === 0 });
+        radio.addEventListener("click", () => this.#aim(index));
+        const name = element("span", { className: "label" }, label);
         const bar = element("span", { className: "bar" });
-        const words = [element("span", { className: "label" }, label), element("span", { className: "share" }, percent(probability))];
-        requestAnimationFrame(() => bar.style.setProperty("--share", probability));
-        return element("label", {}, radio, ...words, bar);
+        requestAnimationFrame(() => bar.style.setProperty("--share", probability)); // so that it is seen to grow
+        return element("label", {}, radio, name, element("span", { className: "share" }, percent(probability)), bar);
       }),
     );
   }
@@ -101,7 +112,8 @@ export class Stage {
     }
     the("frame").classList.add("searching");
     try {
-      const url = await exhibit.heat(method, the("target").value, method === "grad-cam" ? the("heat-layer").value : "");
+      const layer = method === "grad-cam" ? the("heat-layer").value : "";
+      const url = await exhibit.heat(method, the("target").value, layer);
       if (turn !== this.#turn) return;
       this.heat.src = url;
       this.heat.hidden = false;

@@ -30,9 +30,7 @@ export class Visit extends EventTarget {
   look(exhibit) {
     this.current?.item.firstElementChild.removeAttribute("aria-current");
     this.current = exhibit;
-    const button = exhibit?.item.firstElementChild;
-    button?.setAttribute("aria-current", "true");
-    button?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    exhibit?.item.firstElementChild.setAttribute("aria-current", "true");
     this.dispatchEvent(new Event("choose"));
   }
 
@@ -41,8 +39,13 @@ export class Visit extends EventTarget {
     exhibit.seen.then((url) => (picture.src = url), () => {});
     const { label, probability } = exhibit.answer;
     const name = element("span", { className: "unseen" }, `${exhibit.name}: `);
-    const words = [element("span", { className: "label" }, label), element("span", { className: "soft" }, percent(probability))];
-    return element("li", {}, element("button", { type: "button", title: exhibit.name, onclick: () => this.look(exhibit) }, picture, name, ...words));
+    const words = [element("span", {}, label), element("span", { className: "soft" }, percent(probability))];
+    const button = element("button", { type: "button", title: exhibit.name }, picture, name, ...words);
+    button.addEventListener("click", () => {
+      this.look(exhibit);
+      the("frame").scrollIntoView({ block: "nearest" });
+    });
+    return element("li", {}, button);
   }
 
   #drop(exhibit) {

@@ -3,6 +3,7 @@
 import { element, grouped, the } from "./element.js";
 import { kinds } from "./kinds.js";
 
+const CLOSED = "This kind of file does not let one look at its layers.";
 const STEP = 1600; // ms that the stroll stays at a layer
 
 export class Walk {
@@ -27,11 +28,12 @@ export class Walk {
     block.style.setProperty("--tall", Math.sqrt(height / tallest));
     block.style.setProperty("--maps", Math.log2(maps + 1));
     block.style.setProperty("--place", place);
-    const radio = element("input", { type: "radio", name: "layer", value: layer.name, checked: place === 0, onchange: () => this.#choose(layer) });
-    radio.addEventListener("keydown", () => this.#rest());
+    const radio = element("input", { type: "radio", name: "layer", value: layer.name, checked: place === 0 });
     radio.setAttribute("aria-label", `${layer.name}, ${told(layer.output)}`);
-    const words = [element("span", { className: "label" }, layer.name), element("span", { className: "shape" }, brief(layer.output))];
-    return element("label", {}, radio, element("span", { className: "plinth" }, block), ...words);
+    radio.addEventListener("change", () => this.#choose(layer));
+    radio.addEventListener("keydown", () => this.#rest());
+    const shape = element("span", { className: "shape" }, brief(layer.output));
+    return element("label", {}, radio, element("span", { className: "plinth" }, block), layer.name, shape);
   }
 
   async #arrive() {
@@ -72,7 +74,7 @@ export class Walk {
 
   #maps(layer) {
     const exhibit = this.visit.current;
-    if (!this.model.methods.includes("activations")) return element("p", { className: "soft" }, "This kind of file does not let one look at its layers.");
+    if (!this.model.methods.includes("activations")) return element("p", { className: "soft" }, CLOSED);
     if (!exhibit) return element("p", { className: "soft" }, "Hang a picture to see what this layer makes of it.");
     return figure(`What ${layer.name} makes of ${exhibit.name}`, exhibit.maps(layer.name));
   }
@@ -90,7 +92,7 @@ export class Walk {
       const next = radios[(radios.findIndex((radio) => radio.checked) + 1) % radios.length];
       next.checked = true;
       next.dispatchEvent(new Event("change"));
-      next.parentElement.scrollIntoView({ block: "nearest", inline: "center", behavior: "smooth" });
+      next.parentElement.scrollIntoView({ block: "nearest", inline: "center" });
       if (next === radios.at(-1)) this.#rest();
     };
     this.#stroll = setInterval(step, STEP);
@@ -110,7 +112,8 @@ async function figure(caption, url) {
     const image = element("img", { alt: caption, src: await url });
     await image.decode();
     const words = element("figcaption", {}, caption);
-    return element("figure", {}, words, element("div", { className: "pan", tabIndex: 0, role: "group", "aria-label": caption }, image));
+    const pan = element("div", { className: "pan", tabIndex: 0, role: "group", "aria-label": caption }, image);
+    return element("figure", {}, words, pan);
   } catch (refusal) {
     return element("p", { className: "soft" }, refusal.message);
   }
