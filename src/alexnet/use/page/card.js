@@ -1,6 +1,6 @@
 /** What is to be known about this network before one believes it: its origin, how good it is, what it cannot. */
 
-import { element, grouped, percent, the } from "./element.js";
+import { element, grouped, percent, square, the } from "./element.js";
 
 export function card(model) {
   const { size, stored, resize } = model.input;
@@ -11,7 +11,7 @@ export function card(model) {
     ...fact("Names it knows", grouped(model.classes.length)),
     ...fact("Learnt from", learnt(model.trained_on)),
     ...Object.entries(PARTS).flatMap(([part, name]) => fact(name, told(model.scores?.[part]))),
-    ...fact("Sees", `${size} × ${size} pixels: ${RESIZES[resize]}${size < stored ? ", its middle only" : ""}`),
+    ...fact("Sees", `${square(size)} pixels: ${RESIZES[resize]}${size < stored ? ", its middle only" : ""}`),
   );
   the("count").textContent = `the ${grouped(model.classes.length)}`;
   the("medium").textContent = medium(model);
@@ -55,7 +55,7 @@ function limits({ classes, input }) {
     `It knows ${grouped(classes.length)} names and nothing else${few}. Whatever you show it, it must answer with one ` +
       "of them; it cannot say “none of these”.",
     "Its percentages add up to 100 over its names. A high one says that the others fit less, not that it is right.",
-    `It sees ${input.size} × ${input.size} pixels, shown in the frame. What you see in your picture and it does not ` +
+    `It sees ${square(input.size)} pixels, shown in the frame. What you see in your picture and it does not ` +
       "may be missing there.",
     "It learnt from pictures that people chose. What they left out, it has never seen; what they got wrong, it " +
       "repeats. Decide nothing about people with it.",

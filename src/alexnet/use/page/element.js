@@ -24,6 +24,9 @@ export function percent(share) {
 /** 61100840 → "61,100,840". */
 export const grouped = (number) => number.toLocaleString("en");
 
+/** 227 → "227 × 227", never broken over two lines. */
+export const square = (side) => `${side}\u00a0×\u00a0${side}`;
+
 /** Bytes as people say them: 16777216 → "16 MiB". */
 export function size(bytes) {
   const [unit, divisor] = bytes >= 2 ** 20 ? ["MiB", 2 ** 20] : ["KiB", 2 ** 10];

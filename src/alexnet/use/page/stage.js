@@ -1,6 +1,6 @@
 /** The frame and the plate beside it: the current picture, the best guesses, and where the network looked. */
 
-import { element, percent, the } from "./element.js";
+import { element, percent, square, the } from "./element.js";
 import { origin } from "./origin.js";
 import { say } from "./say.js";
 
@@ -66,9 +66,8 @@ export class Stage {
   }
 
   #title({ name, answer }) {
-    const { size } = this.model.input;
     const share = element("span", { className: "share" }, percent(answer.probability));
-    the("name").textContent = `${name}, as the network saw it: ${size} × ${size} pixels`;
+    the("name").textContent = `${name}, as the network saw it: ${square(this.model.input.size)} pixels`;
     the("answer").replaceChildren(answer.label, " ", share);
     the("target").value = answer.top[0].index;
     this.seen.alt = `What the network saw of ${name}`;
