@@ -99,32 +99,27 @@ export class Stage {
     this.#look();
   }
 
-  /** Lays the heat over the picture, if it is wanted. */
+  /** Lays heat over the picture, if it is wanted; only the latest wish counts. */
   async #look() {
     const turn = ++this.#turn;
     const [exhibit, method] = [this.visit.current, the("method").value];
+    const wanted = this.#isOpen && exhibit;
     the("at-layer").hidden = method !== "grad-cam";
     the("looked-text").textContent = METHODS[method]?.[1] ?? "";
-    if (!this.#isOpen || !exhibit) {
-      this.heat.hidden = true;
-      return;
-    }
-    the("frame").classList.add("searching");
-    try {
-      const layer = method === "grad-cam" ? the("heat-layer").value : "";
-      const url = await exhibit.heat(method, the("target").value, layer);
-      if (turn !== this.#turn) return;
-      this.heat.src = url;
-      this.heat.hidden = false;
-      this.#fade();
-      say(`Where ${METHODS[method][0]} finds ${the("target").selectedOptions[0].text} in ${exhibit.name}.`);
-    } catch (refusal) {
-      if (turn !== this.#turn) return;
-      this.heat.hidden = true;
-      say(refusal.message);
-    } finally {
-      if (turn === this.#turn) the("frame").classList.remove("searching");
-    }
+    the("frame").classList.toggle("searching", Boolean(wanted));
+    if (!wanted) return (this.heat.hidden = true);
+    const layer = method === "grad-cam" ? the("heat-layer").value : "";
+    const url = await exhibit.heat(method, the("target").value, layer).catch((refusal) => refusal);
+    if (turn !== this.#turn) return;
+    the("frame").classList.remove("searching");
+    this.heat.hidden = typeof url !== "string";
+    if (this.heat.hidden) return say(url.message);
+    this.heat.src = url;
+    this.#fade();
+    const [way, name] = [METHODS[method][0], the("target").selectedOptions[0].text];
+    const none = `${way} finds nothing in ${exhibit.name} that speaks for ${name}${layer && ` at ${layer}`}.`;
+    const cold = await isCold(this.heat);
+    if (turn === this.#turn) say(cold ? none : `Where ${way} finds ${name} in ${exhibit.name}.`);
   }
 
   #fade() {
@@ -132,4 +127,14 @@ export class Stage {
     this.heat.style.opacity = strength / 100;
     the("opacity-text").textContent = `${strength} %`;
   }
+}
+
+/** Whether there is no heat at all: every pixel is see-through. */
+async function isCold(image) {
+  await image.decode();
+  const canvas = element("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+  const pen = canvas.getContext("2d");
+  pen.drawImage(image, 0, 0);
+  const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  return data.every((value, place) => place % 4 < 3 || value === 0);
 }
