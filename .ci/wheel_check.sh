@@ -20,7 +20,8 @@ from importlib.resources import files
 
 package = files("alexnet")
 assert str(package).startswith(sys.prefix), f"alexnet comes from {package}, not from the wheel"
-assert package.joinpath("py.typed").is_file(), "py.typed is not in the wheel"
+for name in ("py.typed", "use/page/index.html"):
+    assert package.joinpath(name).is_file(), f"{name} is not in the wheel"
 PYTHON
 
 alexnet --version

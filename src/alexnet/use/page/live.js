@@ -9,7 +9,7 @@ export function live(server, line) {
     if (busy) return;
     busy = true;
     try {
-      const { predictions } = await server.document("/v1/predict?top=3", await snapshot(canvas), { tries: 1 });
+      const { predictions } = await server.document("/v1/predict?top=2", await snapshot(canvas), { tries: 1 });
       const names = predictions[0].top.map(({ label, probability }) => `${label} ${percent(probability)}`);
       line.textContent = names.join(" · ");
     } catch (refusal) {

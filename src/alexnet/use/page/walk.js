@@ -4,6 +4,7 @@ import { element, grouped, the } from "./element.js";
 import { kinds } from "./kinds.js";
 
 const CLOSED = "This kind of file does not let one look at its layers.";
+const SMOOTH = 640; // pixels from which a sheet is rather made smaller than larger
 const STEP = 1600; // ms that the stroll stays at a layer
 
 export class Walk {
@@ -111,6 +112,7 @@ async function figure(caption, url) {
   try {
     const image = element("img", { alt: caption, src: await url });
     await image.decode();
+    image.classList.toggle("pixels", image.naturalWidth < SMOOTH);
     const words = element("figcaption", {}, caption);
     const pan = element("div", { className: "pan", tabIndex: 0, role: "group", "aria-label": caption }, image);
     return element("figure", {}, words, pan);
