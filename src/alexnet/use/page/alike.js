@@ -34,5 +34,5 @@ function item(server, { row, name, label, distance }, place) {
     () => image.classList.add("lost"),
   );
   const far = element("span", { className: "soft" }, `distance ${Number(distance).toPrecision(3)}`);
-  return element("li", { title: name }, image, element("span", {}, label ?? name), far);
+  return element("li", { title: name }, image, element("span", {}, label || name), far);
 }

@@ -29,12 +29,10 @@ export class Server {
     return (await this.#patiently(path, body, options)).json();
   }
 
-  /** A picture as a Blob. Those that it has to compute are asked for a few at a time, in their order. */
+  /** A picture as a Blob; a few at a time, in the order in which they are asked for. */
   picture(path, body) {
-    const ask = async () => (await this.#patiently(path, body)).blob();
-    if (!body) return ask();
     const [lane, ...others] = this.#lanes;
-    const drawn = lane.then(ask);
+    const drawn = lane.then(async () => (await this.#patiently(path, body)).blob());
     this.#lanes = [...others, drawn.catch(() => {})];
     return drawn;
   }
