@@ -202,16 +202,22 @@ def compute(model: str, pictures: str, seconds: float) -> None:
 
 def _pictures(data: str | None, folder: Path) -> Path:
     """Pictures to send, as files of a folder."""
-    folder.mkdir()
     if data is None:
-        for number in range(MOST // 4):
-            (folder / f"{number}.jpg").write_bytes(_drawn(number))
-        return folder
+        return drawn_pictures(folder)
+    folder.mkdir()
     files = [file for file in sorted(Path(data).rglob("*")) if is_picture(PurePosixPath(file.name))][:MOST]
     if not files:
         raise UsageError(f"{data}: no pictures there; bench serve takes a folder of them")
     for number, file in enumerate(files):
         (folder / f"{number:03d}").write_bytes(file.read_bytes())
+    return folder
+
+
+def drawn_pictures(folder: Path) -> Path:
+    """A new folder of JPEGs of about BYTES."""
+    folder.mkdir()
+    for number in range(MOST // 4):
+        (folder / f"{number:03d}").write_bytes(_drawn(number))
     return folder
 
 

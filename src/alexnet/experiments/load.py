@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 BOUNDARY = b"alexnet"
+PATIENCE = 60.0  # seconds until an answer counts as lost
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -59,7 +60,8 @@ async def closed_loop(port: int, requests: Sequence[bytes], clients: int, second
     async def client() -> None:
         stream = await asyncio.open_connection("127.0.0.1", port)
         while (began := time.perf_counter()) < end:
-            await _counted(seen, stream, next(asked), began)
+            if not await _counted(seen, stream, next(asked), began):
+                stream = await asyncio.open_connection("127.0.0.1", port)
         stream[1].close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
@@ -89,8 +91,9 @@ async def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: 
 async def _counted(seen: Seen, stream: Stream, asked: bytes, began: float) -> bool:
     """Whether the connection can be used again."""
     try:
-        status = await ask(stream, asked)
-    except (OSError, EOFError, IndexError, ValueError):
+        async with asyncio.timeout(PATIENCE):
+            status = await ask(stream, asked)
+    except (OSError, EOFError, IndexError, ValueError):  # TimeoutError is an OSError
         seen.statuses["lost"] += 1
         stream[1].close()
         return False
