@@ -28,6 +28,7 @@ COMMANDS = (
     "neighbours",
     "weights",
     "export",
+    "serve",
     "bench",
     "doctor",
 )
