@@ -25,8 +25,10 @@ def test_the_readme_as_a_person_follows_it(tmp_path, easy_picture):
     for file in ("cat.jpg", "dog.jpg", "holiday/1.png"):
         easy_picture(0, 50).save(tmp_path / file)
     commands = [line.split("#")[0] for block in blocks("") for line in block.splitlines() if line.startswith("alexnet")]
-    assert [shlex.split(command)[1] for command in commands] == ["train", "evaluate", "predict", "export", "predict"]
-    commands[0] += " --epochs 2"  # not 24, for the sake of time
+    assert [shlex.split(command)[1] for command in commands] == [
+        *("check", "train", "evaluate", "predict", "export", "predict")
+    ]
+    commands[1] += " --epochs 2"  # not 24, for the sake of time
     for command in commands:
         arguments = [sys.executable, "-m", *shlex.split(command)]
         outcome = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)

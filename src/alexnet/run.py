@@ -170,6 +170,8 @@ def _announce(config: Config, need: int, folder: Path) -> None:
         shown = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:12])
         more = f", … ({len(counts)} classes)" if len(counts) > 12 else ""
         tell(folder, f"{name}: {sum(counts.values()):,} pictures: {shown}{more}")
+    for warning in config.warnings:
+        tell(folder, f"warning: {warning}")
     values = sum(row.parameters + row.statistics for row in architecture.walk(config.variant, config.input.size))
     arithmetic = "bfloat16" if config.bfloat16 else "float32"
     side = config.input.size

@@ -86,9 +86,10 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def new_file(path: Path, force: bool, endings: tuple[str, ...]) -> Path:
-    """The path, if a file may be written there. Raises UsageError."""
-    if path.suffix.lower() not in endings:
+def new_file(path: Path, force: bool, endings: tuple[str, ...] = ()) -> Path:
+    """The path, if a file with one of the endings (without any, whatever its name) may be written there. Raises
+    UsageError."""
+    if endings and path.suffix.lower() not in endings:
         raise UsageError(f"{path}: expected a name ending in {' or '.join(endings)}")
     if path.exists() and not force:
         raise UsageError(f"{path} exists; overwrite it with --force")

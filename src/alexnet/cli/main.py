@@ -19,7 +19,18 @@ from alexnet.errors import AlexNetError, StorageError
 from alexnet.progress import say
 
 # In the order of the commands in the help.
-for part in ("networks", "pictures", "models", "insight", "features", "serving", "weights", "experiments", "machine"):
+for part in (
+    "networks",
+    "check",
+    "pictures",
+    "models",
+    "insight",
+    "features",
+    "serving",
+    "weights",
+    "experiments",
+    "machine",
+):
     import_module(f"alexnet.cli.{part}")
 
 

@@ -6,21 +6,23 @@ import gzip
 import lzma
 import tarfile
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Literal, cast
 
-from PIL import Image
-
-from alexnet.errors import AlexNetError, UsageError
-from alexnet.pictures.decode import decode
+from alexnet.errors import AlexNetError, PictureError, UsageError
 from alexnet.pictures.layout import Samples, arrange
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.sources import Read, digest
+from alexnet.pictures.sources import File, Read, digest
 
+Kind = Literal["file", "folder", "link", "special"]
+Contents = Callable[[], bytes]
+Member = tuple[str, Kind, int, Contents]  # name, kind, bytes, and a way to read it
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
 
 
@@ -39,17 +41,23 @@ class Archive:
         status = self.file.stat()
         return digest(str(self.file.resolve()), [(self.file.name, status.st_size, status.st_mtime_ns)])
 
-    def samples(self) -> Samples:
+    @cached_property
+    def listing(self) -> list[tuple[str, Kind]]:
+        """Name and kind of everything in it, from front to back."""
         with self.whole():
-            return arrange({name for name, _, _ in self.members()}, str(self.file))
+            return [(name, kind) for name, kind, _, _ in self._all()]
+
+    def samples(self) -> Samples:
+        return arrange({name for name, kind in self.listing if kind == "file"}, str(self.file))
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         wanted = {path: index for index, path in enumerate(paths)}
+        left = Counter(name for name, kind in self.listing if kind == "file")
         with self.whole():
             for name, size, contents in self.members():
-                if name in wanted:
-                    data = contents() if size <= self.limits.bytes else None
-                    yield wanted[name], partial(_decode, data, size, self.limits)
+                left[name] -= 1
+                if name in wanted and not left[name]:  # of several of one name the last counts, as when it is unpacked
+                    yield wanted[name], File(_kept(contents, size, self.limits), self.limits)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -61,25 +69,36 @@ class Archive:
         except Exception as error:
             raise UsageError(f"{self.file}: not a whole zip or tar archive: {error}") from None
 
-    def members(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    def members(self) -> Iterator[tuple[str, int, Contents]]:
         """Name, size and a way to read each file, from front to back; a tar may hold newer copies further back."""
+        yield from ((name, size, contents) for name, kind, size, contents in self._all() if kind == "file")
+
+    def _all(self) -> Iterator[Member]:
         return self._zip() if zipfile.is_zipfile(self.file) else self._tar()
 
-    def _zip(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    def _zip(self) -> Iterator[Member]:
         with zipfile.ZipFile(self.file) as archive:
             for member in archive.infolist():
-                if not member.is_dir():
-                    yield str(PurePosixPath(member.filename)), member.file_size, partial(archive.read, member)
+                kind: Kind = "folder" if member.is_dir() else "file"
+                name = str(PurePosixPath(member.filename))
+                yield name, kind, member.file_size, partial(_from_zip, archive, member)
 
-    def _tar(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    def _tar(self) -> Iterator[Member]:
         with _decompressed(self.file) as whole, tarfile.open(fileobj=whole, mode="r|") as archive:
             for member in archive:
-                if member.isfile():
-                    stream = archive.extractfile(member)
-                    assert stream is not None
-                    yield str(PurePosixPath(member.name)), member.size, stream.read
+                name = str(PurePosixPath(member.name))
+                yield name, _kind(member), member.size, partial(_from_tar, archive, member)
+            # tarfile takes a cut between two files for the end, which is two blocks of zeros; it has read one.
+            if archive.fileobj is None or archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it does not end as a tar does: it was cut off")
             while whole.read(2**20):  # to the end, where a compressed file that was cut off is found out
                 pass
+
+
+def _kind(member: tarfile.TarInfo) -> Kind:
+    if member.isfile():
+        return "file"
+    return "folder" if member.isdir() else "link" if member.issym() or member.islnk() else "special"
 
 
 def _decompressed(file: Path) -> IO[bytes]:
@@ -90,8 +109,28 @@ def _decompressed(file: Path) -> IO[bytes]:
     return cast(IO[bytes], lzma.open(file)) if head == b"\xfd7zXZ\0" else file.open("rb")
 
 
-def _decode(data: bytes | None, size: int, limits: Limits, least: int = 0) -> Image.Image:
-    """A picture of so many bytes, which were not read if there are too many."""
-    limits.check_bytes(size)
-    assert data is not None
-    return decode(data, limits, least)
+def _kept(contents: Contents, size: int, limits: Limits) -> Contents:
+    """The contents, read now and given later, on any thread; or why there are none."""
+    try:
+        limits.check_bytes(size)
+        return partial(bytes, contents())  # of bytes that makes no copy
+    except PictureError as error:
+        return partial(_raise, str(error))
+
+
+def _from_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """A file of a zip. One that is damaged, encrypted or packed in an unknown way does not spoil the others."""
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
+        raise PictureError(f"cannot be read from the zip: {error}") from None
+
+
+def _from_tar(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member)
+    assert stream is not None
+    return stream.read()
+
+
+def _raise(reason: str) -> bytes:
+    raise PictureError(reason)

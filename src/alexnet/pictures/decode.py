@@ -12,6 +12,8 @@ import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -111,6 +113,24 @@ def decode(data: bytes, limits: Limits = LIMITS, least: int = 0) -> Image.Image:
         raise PictureError("not enough memory to decode it") from None
     except Exception as error:  # Pillow raises seven kinds of exception for damaged files
         raise PictureError(f"not decodable: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a file says of itself: format, Pillow's mode, frames or pages, alpha channel or transparent colour."""
+
+    format: Kind
+    mode: str
+    frames: int
+    transparent: bool
+
+
+def head(data: bytes) -> Head | None:
+    """The head of a file that was decoded, so that its limits are known to hold; None where it cannot be told."""
+    kind = kind_of(data)
+    with suppress(Exception), Image.open(io.BytesIO(data), formats=(kind,)) as picture:
+        return Head(kind, picture.mode, getattr(picture, "n_frames", 1), picture.has_transparency_data)
+    return None
 
 
 def _open(data: bytes, kind: Kind, limits: Limits, least: int) -> Image.Image:

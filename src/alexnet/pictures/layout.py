@@ -39,7 +39,7 @@ def arrange(paths: Iterable[str], what: str) -> Samples:
     """
     files = [PurePosixPath(path) for path in sorted(paths)]
     pictures = [path for path in files if is_picture(path)]
-    strays = tuple(str(path) for path in files if not is_picture(path) and not _is_hidden(path))
+    strays = tuple(str(path) for path in files if not is_picture(path) and not is_hidden(path))
     if not pictures:
         raise UsageError(f"{what}: no pictures found; expected folders of pictures, one folder a class")
     labelled = list(_label(pictures, what))
@@ -65,13 +65,14 @@ def samples_of(
     return Samples(tuple(names), parts, strays)
 
 
-def _is_hidden(path: PurePosixPath) -> bool:
+def is_hidden(path: PurePosixPath) -> bool:
+    """Whether a file is hidden, so that nobody misses it."""
     return any(piece.startswith((".", "__MACOSX")) for piece in path.parts)
 
 
 def is_picture(path: PurePosixPath) -> bool:
     """Whether a name is that of a picture, and of none that a system hid."""
-    return path.suffix.lower() in SUFFIXES and not _is_hidden(path)
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path)
 
 
 def _label(paths: Sequence[PurePosixPath], what: str) -> Iterator[tuple[str, str, PurePosixPath]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,6 +24,17 @@ class Read(Protocol):
     """Decodes one picture, a JPEG no smaller than `least` (see `decode`); raises PictureError."""
 
     def __call__(self, least: int = 0) -> Image.Image: ...
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture in a file; `contents` gives the file's bytes or raises PictureError."""
+
+    contents: Callable[[], bytes]
+    limits: Limits = LIMITS
+
+    def __call__(self, least: int = 0) -> Image.Image:
+        return decode(self.contents(), self.limits, least)
 
 
 class Source(Protocol):
@@ -72,7 +83,7 @@ class Folder:
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         for index, path in enumerate(paths):
-            yield index, partial(read_file, os.path.join(self.root, path), self.limits)
+            yield index, File(partial(read, os.path.join(self.root, path), self.limits), self.limits)
 
 
 def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> list[tuple[str, int, int]]:
@@ -89,11 +100,6 @@ def _scan(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> list[t
             elif (identity := (status.st_dev, status.st_ino)) not in above:  # a link may lead back up
                 found += _scan(entry.path, f"{prefix}{entry.name}/", above | {identity})
     return found
-
-
-def read_file(path: str, limits: Limits, least: int = 0) -> Image.Image:
-    """A picture from a file. Raises PictureError."""
-    return decode(read(path, limits), limits, least)
 
 
 @dataclass(frozen=True)

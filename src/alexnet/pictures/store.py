@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from alexnet.pictures.decode import Decoding, Pixels, Resize, fit, least
 from alexnet.pictures.forms import FORMS, Kept, Pictures
 from alexnet.pictures.layout import Samples
 from alexnet.pictures.limits import LIMITS, Limits
+from alexnet.pictures.repeats import repeats
 from alexnet.pictures.sources import Read, Source
 from alexnet.progress import progress, say
 
@@ -117,6 +118,7 @@ class Store:
     parts: dict[str, Part]
     skipped: dict[str, str]
     strays: int
+    repeated: dict[str, int]
 
     @property
     def rule(self) -> str:
@@ -243,7 +245,8 @@ def _open(folder: Path) -> Store:
             for name, entry in document["parts"].items()
         }
         fields = (document["name"], classes, size, document["resize"], document.get("decode", "full"), kept)
-        return Store(folder, *fields, parts, document["skipped"], document["strays"])
+        beside = document["skipped"], document["strays"], document.get("repeated", {})
+        return Store(folder, *fields, parts, *beside)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise UsageError(f"{folder}: not a whole store: {error}; prepare it anew") from None
 
@@ -324,7 +327,7 @@ def _prepare(
     unreadable: str,
     cached: bool,
 ) -> None:
-    samples = _without(source.samples(), frozenset(leave_out))
+    samples = without(source.samples(), leave_out)
     count = sum(map(len, samples.parts.values()))
     bytes_needed = round(count * plan.size * plan.size * 3 * FORMS[plan.kept].bytes)
     cap = f" (the cache may grow to {CACHE_BYTES / 1e9:.0f} GB)" if cached else ""
@@ -351,11 +354,18 @@ def _bytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _without(samples: Samples, leave_out: frozenset[str]) -> Samples:
-    parts = {}
+def without(samples: Samples, leave_out: Collection[str]) -> Samples:
+    """The samples but for some paths; what the list of those is worth is said in a line."""
+    if not leave_out:
+        return samples
+    listed, parts = frozenset(leave_out), {}
     for name, entries in samples.parts.items():
-        if kept := tuple((path, label) for path, label in entries if path not in leave_out):
+        if kept := tuple((path, label) for path, label in entries if path not in listed):
             parts[name] = kept
+    if not parts:
+        raise UsageError("the skip list leaves out every picture")
+    gone = sum(map(len, samples.parts.values())) - sum(map(len, parts.values()))
+    say(f"the skip list leaves out {gone:,} pictures; it names {len(listed):,} paths")
     return replace(samples, parts=parts)
 
 
@@ -387,7 +397,8 @@ def _publish(making: Path, folder: Path) -> None:
 
 def _write(source: Source, samples: Samples, folder: Path, plan: Plan, unreadable: str) -> None:
     refused: dict[str, str] = {}
-    parts = {}
+    seen = []
+    parts: dict[str, dict[str, Any]] = {}
     for name, entries in samples.parts.items():
         paths = [path for path, _ in entries]
         labels = np.full(len(paths), REFUSED, np.int64)
@@ -405,6 +416,8 @@ def _write(source: Source, samples: Samples, folder: Path, plan: Plan, unreadabl
         refused |= dict.fromkeys(missing, "its source holds no such file any more")
         np.save(folder / f"{name}.labels.npy", labels)
         (folder / f"{name}.paths.txt").write_text("\n".join(map(json.dumps, paths)), "utf-8")
+        decoded = labels != REFUSED
+        seen.append((digests[decoded], np.full(decoded.sum(), len(parts)), labels[decoded]))
         parts[name] = {"count": len(paths), "digest": hashlib.sha256(labels.tobytes() + digests.tobytes()).hexdigest()}
     _judge(refused, sum(map(len, samples.parts.values())), unreadable)
     document = {
@@ -418,6 +431,7 @@ def _write(source: Source, samples: Samples, folder: Path, plan: Plan, unreadabl
         "parts": parts,
         "skipped": refused,
         "strays": len(samples.strays),
+        "repeated": repeats(*map(np.concatenate, zip(*seen, strict=True))),
     }
     (folder / "store.json").write_text(json.dumps(document, indent=1), "utf-8")
 

@@ -10,9 +10,10 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from alexnet.errors import UsageError
+from alexnet.pictures.decode import read
 from alexnet.pictures.layout import TRAIN, Samples, part_of, samples_of
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.sources import Read, digest, read_file
+from alexnet.pictures.sources import File, Read, digest
 
 
 @dataclass(frozen=True)
@@ -67,4 +68,4 @@ class Table:
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         for index, path in enumerate(paths):
-            yield index, partial(read_file, os.path.join(self.file.parent, path), self.limits)
+            yield index, File(partial(read, os.path.join(self.file.parent, path), self.limits), self.limits)

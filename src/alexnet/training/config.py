@@ -19,7 +19,9 @@ from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import LUMA, Input, Variant
 from alexnet.pictures import datasets
+from alexnet.pictures.glance import glance
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
+from alexnet.pictures.skip_list import read_skip_list
 from alexnet.pictures.store import Part, Store, class_counts, open_store, rule_text
 from alexnet.progress import say
 from alexnet.training import fine_tuning, memory, recipes, tracking
@@ -55,6 +57,7 @@ class Config:
     threads: int
     bfloat16: bool
     weights: Weights | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -68,10 +71,11 @@ class Config:
         }
 
     def lasting(self) -> dict[str, Any]:
-        """As JSON, what may not change while the run lasts: all but where the data lies and how the run is executed."""
+        """As JSON, what may not change while the run lasts: not where the data lies and what was said of it, nor how
+        the run is executed."""
         plain: dict[str, Any] = json.loads(json.dumps(self.to_json()))
         plain["recipe"] = {key: value for key, value in plain["recipe"].items() if key not in EXECUTION}
-        return {key: value for key, value in plain.items() if key not in ("data", "valid")}
+        return {key: value for key, value in plain.items() if key not in ("data", "valid", "warnings")}
 
 
 def read_config(run: Path) -> Config:
@@ -87,6 +91,7 @@ def read_config(run: Path) -> Config:
             lists = {key: tuple(weights[key]) for key in ("taken", "new")}
             document["weights"] = Weights(**{**weights, **lists})
         document["classes"], document["skip_list"] = tuple(document["classes"]), tuple(document["skip_list"])
+        document["warnings"] = tuple(document.get("warnings", ()))
         return Config(**document)
     except FileNotFoundError:
         raise UsageError(f"{run}: not a run folder: there is no config.json") from None
@@ -138,13 +143,8 @@ def _from_file(path: Path, key: str, parse: Callable[[dict[str, Any]], T]) -> T:
 
 
 def skip_lines(path: str | os.PathLike[str] | None) -> tuple[str, ...]:
-    """The paths in a skip list, one a line."""
-    if path is None:
-        return ()
-    try:
-        return tuple(line for line in Path(path).read_text("utf-8").splitlines() if line)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the skip list cannot be read: {error}") from None
+    """The paths in a skip list; none where there is no list."""
+    return () if path is None else read_skip_list(path)
 
 
 # ---------------------------------------------------------------------------------------------------------- resolved
@@ -199,6 +199,7 @@ def resolve(
         threads=torch.get_num_threads(),
         bfloat16=bfloat16(recipe, device),
         weights=weights,
+        warnings=glance(store),
     )
     return config, parts
 
