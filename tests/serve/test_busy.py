@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import pytest
 from clients import Running, Start, form
 
 from alexnet.use.server.batching import Job, Line
@@ -117,6 +118,7 @@ def test_a_picture_over_which_processes_die_again_and_again_is_refused():
     assert good == other == {} and bad["status"] == 422
 
 
+@pytest.mark.slow
 def test_a_process_that_is_stuck_is_replaced(start: Start, jpeg):
     server = start("--workers", "1", "--answer-seconds", "0.5")
     with halted(server):

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from clients import Running, Start
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
@@ -40,7 +41,9 @@ def test_sigterm_under_load_loses_no_request(start: Start, jpeg):
         thread.start()
     time.sleep(1)
     before = len(counts)
+    children = server.children()
     assert server.end() == 0
+    assert len(children) == 2 and not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     for thread in clients:
         thread.join(30)
     assert not lost and set(counts) == {200} and before > 20 and len(counts) > before
@@ -70,13 +73,6 @@ def test_not_ready_while_it_ends(start: Start):
     assert server.process.wait(20) == 0
 
 
-def test_nothing_is_left_behind(start: Start):
-    server = start("--workers", "2")
-    children = server.children()
-    assert len(children) == 2 and server.end() == 0
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
-
-
 def test_model_processes_end_when_the_server_is_killed(start: Start):
     server = start("--workers", "2")
     children = server.children()
@@ -88,6 +84,7 @@ def test_model_processes_end_when_the_server_is_killed(start: Start):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_as_it_ends_other_commands(start: Start):
     server = start("--workers", "1")
     server.process.send_signal(signal.SIGINT)

@@ -75,7 +75,7 @@ def test_kernels(layered, server, model):
 def test_what_an_onnx_file_allows(server, layered, jpeg):
     assert server.ask("GET", "/v1/model").json["methods"] == ["occlusion", "input"]
     assert layered.ask("GET", "/v1/model").json["methods"][:2] == ["grad-cam", "occlusion"]
-    assert drawn(server, jpeg, "method=occlusion").shape[2] == 3
+    assert (drawn(server, jpeg, "method=occlusion") == drawn(server, jpeg, "")).all()
     for method in ("grad-cam", "saliency", "activations"):
         refused = server.ask("POST", f"/v1/explain?method={method}", jpeg)
         assert refused.status == 422 and "ONNX" in refused.json["detail"] and "/" not in refused.json["detail"]
@@ -89,6 +89,7 @@ def test_what_an_onnx_file_allows(server, layered, jpeg):
         ("target=-1", 400),
         ("target=10", 404),
         ("layer=conv9", 404),
+        ("layer=conv9&method=input", 404),
         ("layer=fc5", 404),
         ("method=activations&layer=../../etc/passwd", 404),
         ("radius=3", 400),

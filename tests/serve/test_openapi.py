@@ -28,7 +28,7 @@ def attack(server: Running, examples: int, folder: Path, *options: str) -> int:
 
 
 def test_schemathesis(server, tmp_path):
-    assert attack(server, 20, tmp_path) > 100
+    assert attack(server, 12, tmp_path) > 100
 
 
 @pytest.mark.slow

@@ -138,7 +138,10 @@ def _insight(app: FastAPI, service: Service) -> None:
     @app.post("/v1/explain", tags=["pictures"], responses=schemas.DRAWN, openapi_extra=schemas.ONE, **DRAWN)
     async def explain(
         request: Request,
-        method: Annotated[Method, Query(description="How; `input` is the crop that the network saw.")] = "grad-cam",
+        method: Annotated[
+            Method | None,
+            Query(description="Unless given, grad-cam; occlusion for an ONNX file, which has no gradients."),
+        ] = None,
         layer: Annotated[str | None, Query(description="Of Grad-CAM and activations.")] = None,
         target: Annotated[int | None, Query(ge=0, description="The class; the one predicted, unless given.")] = None,
         output: Annotated[Output, Query(description="Heat over the picture, or alone.")] = "overlay",

@@ -33,9 +33,12 @@ def methods(model: Model) -> list[str]:
 def explanation(model: Model, stored: Pixels, ask: dict[str, Any]) -> bytes:
     """A PNG: heat over the crop that the network sees, or heat alone as colours that let through what is cold; all the
     maps of a layer; or the crop itself. Raises Problem."""
-    method, layer, target = ask["method"], ask["layer"], ask["target"]
+    layer, target = ask["layer"], ask["target"]
+    method = ask["method"] or methods(model)[0]
     if method not in methods(model):
         raise Problem(422, f"{method} needs the network layer by layer, which an ONNX file does not give")
+    if layer is not None and layer not in dict(model.variant.layers):
+        raise Problem(404, f"there is no layer {layer}")
     if target is not None and target >= len(model.classes):
         raise Problem(404, f"there is no class {target}; the last one is {len(model.classes) - 1}")
     seen = views.centre(np.stack([stored]), model.input.size)
@@ -43,7 +46,7 @@ def explanation(model: Model, stored: Pixels, ask: dict[str, Any]) -> bytes:
         return png(panels.as_seen(seen, model.input)[0])
     try:
         found = explain.explain(model, seen, method, layer, target)[0]
-    except UsageError as error:  # a layer that there is not, or that gives no maps
+    except UsageError as error:  # a layer that gives no maps
         raise Problem(404, str(error)) from None
     if method == "activations":
         return png(panels.maps(found))
