@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from alexnet.cli.door import command, emit, limited, new_file
+from alexnet.errors import UsageError
 from alexnet.pictures.limits import Limits
 
 SHOWN = 8  # entries of each kind on a terminal
@@ -27,7 +28,7 @@ Document = dict[str, Any]
     type=click.Path(path_type=Path),
     help="Write the paths of unreadable pictures to a file for train --skip-list.",
 )
-@click.option("--duplicates", is_flag=True, help="List there all but one of each group of copies, too.")
+@click.option("--duplicates", is_flag=True, help="With --skip-list-out: all but one of each group of copies, too.")
 @click.option("--skip-list", type=click.Path(path_type=Path), help="Pictures to leave out, as train does.")
 @limited
 @click.option("--force", is_flag=True, help="Overwrite the files.")
@@ -49,6 +50,8 @@ def check(
     from alexnet.pictures.check import to_leave_out
     from alexnet.pictures.skip_list import read_skip_list, write_skip_list
 
+    if duplicates and not skip_list_out:
+        raise UsageError("--duplicates says what --skip-list-out writes; give that too")
     if out:
         new_file(out, force, (".json", ".csv"))
     if skip_list_out:

@@ -208,10 +208,10 @@ def _of_files(found: Document, samples: Samples) -> Iterator[str]:
     if passed := found["passed_by"]:
         yield f"{pictures(len(passed))} passed by, for want of an ending such as .jpg: {some(passed)}"
     if unread := [path for path in found["strays"] if PurePosixPath(path).suffix.lower() in UNREAD]:
-        yield f"{len(unread):,} files of formats that are not read; convert them: {some(unread)}"
+        yield f"files of formats that are not read, and need converting: {some(unread)}"
     if bare := bare_classes(found["bare_folders"], samples):
         yield f"folders without a picture, which are no classes: {some(bare)}"
     if repeated := found["repeated_names"]:
         yield f"names that the archive holds more than once; the last counts: {some(repeated)}"
     if others := found["no_files"]:
-        yield f"{len(others):,} links or devices in the archive are passed by: {some(others)}"
+        yield f"links or devices in the archive, passed by: {some(others)}"
