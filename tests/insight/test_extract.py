@@ -22,6 +22,7 @@ from alexnet.insight import extract as module
 from alexnet.insight import feature_folder
 from alexnet.insight.extract import extract
 from alexnet.network.variants import variant
+from alexnet.pictures.limits import Limits
 from alexnet.weights import onnx_graph
 
 KILLING = Path(__file__).with_name("killing.py")
@@ -117,6 +118,12 @@ def test_one_picture_and_none_that_can_be_read(model, photos, tmp_path):
         found = extract(model, [bad, "nowhere.png"], tmp_path / form, ["pool5"], form=form)
         assert found["rows"] == 0 and found["refused"] == 2
     assert np.load(tmp_path / "npy" / "pool5.npy").shape == (0, 256, 1, 1)
+
+
+def test_limits_are_the_users(model, photos, tmp_path):
+    found = extract(model, [str(photos)], tmp_path / "out", limits=Limits(pixels=1599))  # they have 40 x 40
+    assert found["rows"] == 0 and found["refused"] == 36
+    assert "40 x 40 pixels are more than the limit" in (tmp_path / "out" / "index.csv").read_text()
 
 
 # ----------------------------------------------------------------------------------------------------- stopped, gone on

@@ -192,7 +192,7 @@ def test_any_number_of_pictures_in_a_loop(normal, tmp_path, easy_picture):
 def test_pictures_are_read_as_they_are_needed(normal, tmp_path, monkeypatch):
     """A few ahead, and no more: memory does not grow with their number."""
     read = []
-    monkeypatch.setattr(inputs, "contents", lambda path: read.append(path) or b"")
+    monkeypatch.setattr(inputs, "contents", lambda path, *_: read.append(path) or b"")
     names = [str(tmp_path / f"{number}.png") for number in range(1000)]
     monkeypatch.setattr(module, "expand", lambda _: names)
     path, refused = next(features(alexnet.load(normal.file), names, ["conv1"]))

@@ -95,6 +95,8 @@ def test_predict_draws_them(tmp_path, easy_picture, classes):
     predict.draw(entries, model, tmp_path / "s.png")
     with Image.open(tmp_path / "s.png") as picture:
         assert picture.width > 400
+    (tmp_path / "class 1" / "1.png").unlink()  # gone meanwhile
+    predict.draw(entries, model, tmp_path / "one.png")
     with pytest.raises(UsageError, match="nothing to draw"):
         predict.draw(entries[2:], model, tmp_path / "none.png")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, new_file
+from alexnet.cli.door import command, emit, limited, new_file
+from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
 
@@ -27,6 +28,7 @@ from alexnet.progress import say
     help="auto: the form in which prediction is fastest.",
 )
 @click.option("--parquet", is_flag=True, help="One features.parquet instead of .npy arrays.")
+@limited
 @click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
 @click.option("--force", is_flag=True, help="Overwrite the folder.")
 def features(
@@ -60,6 +62,7 @@ def features(
 @click.option("--count", type=click.IntRange(1), default=8, show_default=True, help="Neighbours of each picture.")
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also draw them (.png).")
+@limited
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 def neighbours(
     inputs: tuple[str, ...],
@@ -69,6 +72,7 @@ def neighbours(
     count: int,
     metric: Any,
     out: Path | None,
+    limits: Limits,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -83,11 +87,11 @@ def neighbours(
         new_file(out, force, (".png",))
     index = Index.open(folder, layer)
     loaded = use.model_of(index, model)
-    entries = use.nearest(index, loaded, inputs, count, metric)
+    entries = use.nearest(index, loaded, inputs, count, metric, limits)
     codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
     emit(entries, as_json, "\n".join(map(_nearest, entries)))
     if out and len(codes) < len(entries):
-        use.draw(index, loaded, entries, metric, out)
+        use.draw(index, loaded, entries, metric, out, limits)
     if codes:
         say(f"alexnet neighbours: {len(codes)} of {len(entries)} pictures refused")
         sys.exit(max(codes))

@@ -125,7 +125,7 @@ def predict(
     if out:
         use.write(entries, out)
     if sheet and len(codes) < len(entries):
-        use.draw(entries, loaded, sheet)
+        use.draw(entries, loaded, sheet, limits)
     if codes:
         say(f"alexnet predict: {len(codes)} of {len(entries)} pictures refused")
         sys.exit(max(codes))

@@ -18,6 +18,7 @@ from alexnet.insight.feature_folder import State, Unfinished
 from alexnet.insight.features import Pictures, Values, named, of_batch, of_data, shapes, size_of
 from alexnet.pictures.datasets import located
 from alexnet.pictures.inputs import chunks
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
 from alexnet.storage import changes
 from alexnet.weights import files
@@ -43,14 +44,16 @@ def extract(
     split: str | None = None,
     precision: Precision = "float32",
     form: str = "npy",
+    limits: Limits = LIMITS,
     resume: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write what layers of MODEL make of pictures to the folder `out`; the answer is what `alexnet features` prints.
 
     Pictures are `inputs` (files, folders, patterns of names, URLs), or those of DATA: of one `split`, or all. Those
-    that are refused are listed and do not keep the others. `form` is "npy" or "parquet". Raises UsageError,
-    WeightsError, StorageError, and PictureError for a data set that holds unreadable pictures.
+    that are refused, also for their size (`limits`), are listed and do not keep the others. `form` is "npy" or
+    "parquet". Raises UsageError, WeightsError, StorageError, and PictureError for a data set that holds unreadable
+    pictures.
     """
     if bool(inputs) == (data is not None):
         raise UsageError("features takes INPUT... or --data DATA, one of the two")
@@ -64,7 +67,7 @@ def extract(
     of_batch(
         loaded, [np.zeros((loaded.input.stored, loaded.input.stored, 3), np.uint8)], names, precision
     )  # has it all
-    pictures: Pictures = named(inputs, loaded) if data is None else of_data(data, split, loaded)
+    pictures: Pictures = named(inputs, loaded, limits) if data is None else of_data(data, split, loaded, limits)
     plan = _plan(files.locate(model), loaded, names, precision, pictures, data) | {"form": form}
     if folder.exists() and not force:
         return _complete(folder, plan)

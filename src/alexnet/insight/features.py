@@ -28,6 +28,7 @@ from alexnet.pictures import views
 from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import chunks, class_of, expand, opened
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.store import Part, open_store, rule_text
 from alexnet.weights.model import BATCH, Model, layers_of
 
@@ -59,9 +60,10 @@ class Named:
     paths: Sequence[str]
     labels: Sequence[str | None]
     rule: Input
+    limits: Limits
 
     def read(self, start: int) -> Iterator[Pixels | AlexNetError]:
-        return opened(self.paths[start:], self.rule)
+        return opened(self.paths[start:], self.rule, self.limits)
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,16 @@ def _slices(start: int, end: int) -> Iterator[slice]:
     return (slice(first, first + BATCH) for first in range(start, end, BATCH))
 
 
-def named(inputs: Sequence[str], model: Model) -> Named:
+def named(inputs: Sequence[str], model: Model, limits: Limits = LIMITS) -> Named:
     """The pictures that files, folders, patterns of names and URLs stand for."""
     paths = expand(inputs)
-    return Named(paths, [class_of(path, model.classes) for path in paths], model.input)
+    return Named(paths, [class_of(path, model.classes) for path in paths], model.input, limits)
 
 
-def of_data(data: str | os.PathLike[str], split: str | None, model: Model) -> Stored:
+def of_data(data: str | os.PathLike[str], split: str | None, model: Model, limits: Limits = LIMITS) -> Stored:
     """The pictures of DATA: of one part, or of all. Raises UsageError."""
     rule = model.input
-    store = open_store(data, rule.stored, rule.resize, rule.decode)
+    store = open_store(data, rule.stored, rule.resize, rule.decode, limits=limits)
     if store.rule != (wanted := rule_text(rule.resize, rule.decode)):
         raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
     if split is not None and split not in store.parts:
@@ -104,14 +106,18 @@ def of_data(data: str | os.PathLike[str], split: str | None, model: Model) -> St
 
 
 def features(
-    model: Model, inputs: Sequence[str], layers: Sequence[str] = (), precision: Precision = "float32"
+    model: Model,
+    inputs: Sequence[str],
+    layers: Sequence[str] = (),
+    precision: Precision = "float32",
+    limits: Limits = LIMITS,
 ) -> Iterator[tuple[str, Values | AlexNetError]]:
     """Each picture's path and what the layers make of it, without the dimension of the batch; or why it is refused.
 
     `inputs` as `alexnet predict` takes them; `layers` by default the last hidden one. Raises UsageError for a layer
     that there is not.
     """
-    pictures = named(inputs, model)
+    pictures = named(inputs, model, limits)
     paths = iter(pictures.paths)
     for chunk in chunks(pictures.read(0), BATCH):
         values = of_batch(model, chunk, layers_of(model.variant, layers), precision)

@@ -91,7 +91,7 @@ def _picture(axis: Axes, picture: Pixels, left: float, top: float) -> None:
 def _captioned(axis: Axes, one: Captioned, left: float, top: float) -> None:
     if one.picture is None:
         axis.add_patch(Rectangle((left, top), 1, 1, facecolor="#eeeeee", edgecolor="#bbbbbb"))
-        axis.text(left + 0.5, top + 0.5, "not there\nany more", ha="center", va="center", fontsize=7.5)
+        axis.text(left + 0.5, top + 0.5, "cannot be\nshown", ha="center", va="center", fontsize=7.5)
     else:
         _picture(axis, one.picture, left, top)
     for line, text in enumerate(one.lines):

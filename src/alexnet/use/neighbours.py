@@ -15,6 +15,7 @@ from alexnet.insight.features import features
 from alexnet.insight.neighbours import Index, Metric
 from alexnet.pictures.decode import Pixels, fit, stored
 from alexnet.pictures.inputs import class_of, contents
+from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import say
 from alexnet.weights import files
 from alexnet.weights.model import Model, load
@@ -41,13 +42,18 @@ def model_of(index: Index, model: str | os.PathLike[str] | None) -> Model:
 
 
 def nearest(
-    index: Index, model: Model, inputs: Sequence[str], count: int = 8, metric: Metric = "euclidean"
+    index: Index,
+    model: Model,
+    inputs: Sequence[str],
+    count: int = 8,
+    metric: Metric = "euclidean",
+    limits: Limits = LIMITS,
 ) -> list[dict[str, Any]]:
     """One entry for each picture, in input order: {path, neighbours: [{row, path, label, distance}, …]}, nearest first,
     or {path, error, exit_code}."""
     entries: list[dict[str, Any]] = []
     queries: list[Any] = []
-    for path, found in features(model, inputs, [index.layer], index.document["precision"]):
+    for path, found in features(model, inputs, [index.layer], index.document["precision"], limits):
         if isinstance(found, AlexNetError):
             entries.append({"path": path, "error": str(found), "exit_code": found.exit_code})
         else:
@@ -70,7 +76,14 @@ def _searched(index: Index, queries: Sequence[Any], count: int, metric: Metric) 
     ]
 
 
-def draw(index: Index, model: Model, entries: Sequence[dict[str, Any]], metric: Metric, path: Path) -> None:
+def draw(
+    index: Index,
+    model: Model,
+    entries: Sequence[dict[str, Any]],
+    metric: Metric,
+    path: Path,
+    limits: Limits = LIMITS,
+) -> None:
     """A sheet of the queries, at most MOST, with their neighbours: class and name under each, and the distance. Raises
     UsageError where there are none."""
     from alexnet.insight import sheets
@@ -83,16 +96,16 @@ def draw(index: Index, model: Model, entries: Sequence[dict[str, Any]], metric: 
     rows = []
     for entry in good[:MOST]:
         lines = [class_of(entry["path"], model.classes), _name(entry["path"])]
-        query = sheets.Captioned(_query(entry["path"], model), [line for line in lines if line])
+        query = sheets.Captioned(_query(entry["path"], model, limits), [line for line in lines if line])
         rows.append((query, [_captioned(index, neighbour) for neighbour in entry["neighbours"]]))
     how = {"euclidean": "Euclidean distance", "cosine": "cosine distance"}[metric]
     title = f"nearest of {len(index):,} pictures by {how} in {index.layer} of {model.variant.name}"
     sheets.neighbours(rows, title, path)
 
 
-def _query(path: str, model: Model) -> Pixels | None:
+def _query(path: str, model: Model, limits: Limits) -> Pixels | None:
     try:
-        return stored(contents(path), SIDE, model.input.resize)
+        return stored(contents(path, limits), SIDE, model.input.resize, limits=limits)
     except AlexNetError:  # it could be read before
         return None
 

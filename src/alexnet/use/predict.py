@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alexnet.errors import AlexNetError, UsageError
+from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.decode import Pixels, stored
 from alexnet.pictures.inputs import chunks, class_of, contents, expand, opened
@@ -50,10 +51,10 @@ def _answers(
             yield {"path": path, **answer(next(rows), model.classes, top)}
 
 
-def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path) -> None:
+def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path, limits: Limits = LIMITS) -> None:
     """A sheet of the pictures that were answered, at most MOST, with the probable classes under each (paper, figure 4,
     left). The true class is that of the folder that a picture lies in, where it is called after one. Raises UsageError
-    where there is no picture."""
+    where there is no picture; one that has gone meanwhile is left out."""
     from alexnet.insight import sheets
 
     good = [entry for entry in entries if entry.get("top")]
@@ -62,8 +63,9 @@ def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path) -> None:
     shown = []
     for entry in good[:MOST]:
         top = [(one["label"], one["probability"]) for one in entry["top"]]
-        picture = stored(contents(entry["path"]), SIDE, model.input.resize)
-        shown.append(sheets.Answer(picture, class_of(entry["path"], model.classes), top))
+        with suppress(PictureError, NetworkError):
+            picture = stored(contents(entry["path"], limits), SIDE, model.input.resize, limits=limits)
+            shown.append(sheets.Answer(picture, class_of(entry["path"], model.classes), top))
     if not shown:
         raise UsageError(f"{path}: nothing to draw: no picture could be read")
     sheets.answers(shown, f"the most probable of {len(model.classes):,} classes, {model.variant.name}", path)
