@@ -186,6 +186,7 @@ def test_a_run_tells_where_it_comes_from(run):
         "Recipe fast, 2 epochs of",
         "ash & <b>",
         "Fewer than 10 training pictures: birch",
+        "8 pictures in several parts: scores come out too good",
     ):
         assert text in page.said
     assert "alexnet train photos --recipe config.json --variant config.json --seed 0" in page.said

@@ -5,40 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+from alexnet.pictures.glance import glance
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Store
 
 FEW = 10  # training pictures, below which a class is called small
-UNEVEN = 3.0  # times as many pictures in the largest class as in the smallest
 SURE = 0.05  # half of the interval of an accuracy that is called vague, and more
 NAMED = 5  # of a list, before it ends in "…"
 
 
 def of_pictures(store: Store) -> list[str]:
-    """What was left out when files became pictures."""
+    """What was left out when files became pictures, and what `train` and `check` warn of."""
     found = []
     if store.skipped:
         named = (f"{path} ({reason})" for path, reason in store.skipped.items())
         found.append(f"Left out, as they could not be decoded: {_many(len(store.skipped), 'picture')}: {_list(named)}.")
-    if store.strays:
-        found.append(f"Passed by, as their names are not those of pictures: {_many(store.strays, 'file')}.")
-    return found
+    return found + [f"{warning[0].upper()}{warning[1:]}." for warning in glance(store)]
 
 
 def of_training(counts: Mapping[str, int]) -> list[str]:
     """Of the training pictures of each class."""
-    found = []
-    if alone := [name for name, count in counts.items() if count == 1]:
-        found.append(f"Only one training picture: {_list(alone)}. What such pictures share cannot be learnt from one.")
-    if small := [f"{name} ({count})" for name, count in counts.items() if 1 < count < FEW]:
-        found.append(f"Fewer than {FEW} training pictures: {_list(small)}.")
-    most, least = (choose(counts, key=counts.__getitem__) for choose in (max, min))
-    if counts[most] >= UNEVEN * counts[least] > 0:
-        found.append(
-            f"The classes are uneven: {counts[most]:,} training pictures of {most}, {counts[least]:,} of {least}. "
-            "A network then leans to the larger ones; --set class_weights=balanced counters that."
-        )
-    return found
+    small = [f"{name} ({count})" for name, count in counts.items() if 1 < count < FEW]
+    return [f"Fewer than {FEW} training pictures: {_list(small)}."] if small else []
 
 
 def of_evaluation(split: str, counts: Mapping[str, int], interval: tuple[float, float], chosen: bool) -> list[str]:
