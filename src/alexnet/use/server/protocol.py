@@ -58,14 +58,14 @@ class Connection(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        self._count(len(self.url))
+        self._bound(len(self.url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._count(sum(len(n) + len(v) for n, v in self.headers))
-
-    def _count(self, size: int) -> None:
         self.header_count += 1
+        self._bound(sum(len(n) + len(v) for n, v in self.headers))
+
+    def _bound(self, size: int) -> None:
         if size > self.limits.head_bytes or self.header_count > self.limits.headers:
             self.refusal = self._too_long()
             raise ValueError  # ends the parsing, and `send_400_response` is called
