@@ -48,6 +48,7 @@ def bench_serve(data: str | None, variant: str, model: str | None, turns: int, s
     it the network `variant` as it is before training.
     """
     workers = os.cpu_count() or 1
+    named = variant if model is None else Path(model).name
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         pictures = _pictures(data, place / "pictures")
@@ -62,7 +63,7 @@ def bench_serve(data: str | None, variant: str, model: str | None, turns: int, s
                 say(f"turn {turn + 1} of {turns}: {_said(found[-1])}")
         size = statistics.mean(file.stat().st_size for file in pictures.iterdir())
     return _summary(found, turns, seconds, workers) | {
-        "what": f"serve {Path(model).name if data or not variant else variant}, {CLIENTS} clients",
+        "what": f"serve {named}, {CLIENTS} clients",
         "picture_bytes": size,
         "environment": environment(),
     }

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO
@@ -41,7 +42,8 @@ def main() -> None:
         return
     frames: Frames = SimpleQueue()
     Thread(target=take, args=(sys.stdin.buffer, frames), daemon=True).start()
-    serve(model, index, Limits(**settings["limits"]), frames, replies)
+    with suppress(BrokenPipeError):  # the server was killed
+        serve(model, index, Limits(**settings["limits"]), frames, replies)
 
 
 def send(stream: BinaryIO, document: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
