@@ -149,7 +149,7 @@ def test_an_onnx_file_is_explained_as_far_as_it_goes(explained, model, cat, tmp_
     two = explained(cat, "--method", "occlusion", "--window", "30", "--arrays", out="torch")
     assert one.code == two.code == 0
     left, right = (np.load(tmp_path / out / "cat.occlusion.npy") for out in ("out", "torch"))
-    assert abs(left - right).max() < 0.1 * abs(right).max()  # int8 in torch's fast form
+    assert abs(left - right).max() < 0.3 * abs(right).max()  # int8 in torch's fast form
     assert explained("--method", "kernels", model=onnx, out="kernels").code == 0
     for method in ("grad-cam", "saliency", "activations"):
         said = explained(cat, "--method", method, model=onnx, out="no")

@@ -43,7 +43,7 @@ def test_binary_cross_entropy_of_a_softmax_of_two_is_cross_entropy():
     one_hot = F.one_hot(LABELS, 2).double()
     theirs = both(lambda x: F.binary_cross_entropy(x.softmax(1), one_hot), logits)
     ours = both(lambda x: F.cross_entropy(x, LABELS), logits)
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)  # theirs takes log(1 - p)
 
 
 def test_with_more_classes_they_differ():

@@ -114,7 +114,7 @@ def _began(config: Mapping[str, Any]) -> Facts:
         return []
     new, frozen = ", ".join(weights["new"]) or "nothing", config["recipe"]["freeze"] or "nothing"
     name = Path(weights["model"]).name
-    return [("began with", f"weights of {name} (SHA-256 {weights['sha256'][:12]}…); new: {new}; frozen: {frozen}")]
+    return [("began with", f"weights of {name} (SHA-256 {weights['sha256']}); new: {new}; frozen: {frozen}")]
 
 
 def _counts(config: Mapping[str, Any]) -> Facts:
