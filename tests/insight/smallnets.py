@@ -6,12 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
+from networks import stirred
 
 from alexnet.network import architecture as a
 from alexnet.network.architecture import Input, Variant
-from alexnet.network.model import build
 from alexnet.network.variants import variant
 from alexnet.weights import files, torch_engine
 from alexnet.weights.files import Description
@@ -32,33 +30,16 @@ def described(name: str | Variant, classes: int = 7, **rule: object) -> Descript
     return Description(dataclasses.replace(value, layers=layers), names, dataclasses.replace(given, **rule))
 
 
-def tensors(description: Description, seed: int = 0) -> dict[str, torch.Tensor]:
-    """He's deviation, so that signals neither grow nor fade, and normalisations that have seen something."""
-    generator = torch.Generator().manual_seed(seed)
-    network = build(description.variant, size=description.input.size)
-    for child in network.children():
-        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-            child.running_mean.normal_(generator=generator)
-            child.running_var.uniform_(0.5, 2, generator=generator)
-            child.weight.data.uniform_(0.5, 2, generator=generator)
-            child.bias.data.normal_(generator=generator)
-        elif hasattr(child, "weight"):
-            child.weight.data.normal_(0, (2 / child.weight[0].numel()) ** 0.5, generator=generator)
-            if child.bias is not None:
-                child.bias.data.normal_(0, 0.3, generator=generator)
-    return {name: tensor.detach() for name, tensor in network.state_dict().items()}
-
-
 def model(name: str | Variant, classes: int = 7, **rule: object) -> Model:
     """A model in memory, in float32."""
     description = described(name, classes, **rule)
-    return Model(torch_engine.from_tensors(description, tensors(description)), description)
+    return Model(torch_engine.from_tensors(description, stirred(description)), description)
 
 
 def saved(path: Path, name: str | Variant, classes: int = 7) -> Path:
     """A model file."""
     description = described(name, classes)
-    files.save(path, tensors(description), description)
+    files.save(path, stirred(description), description)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import networks
 import numpy as np
 import pytest
 import smallnets
@@ -17,7 +18,7 @@ from alexnet.use.export import export
 
 def test_kernels_are_the_file_s_in_any_form_of_the_model(tmp_path) -> None:
     path = smallnets.saved(tmp_path / "m.safetensors", "batch-norm")
-    expected = smallnets.tensors(smallnets.described("batch-norm"))["conv1.weight"].numpy()
+    expected = networks.stirred(smallnets.described("batch-norm"))["conv1.weight"].numpy()
     for precision in ("float32", "auto", "int8"):
         np.testing.assert_array_equal(kernels.kernels(alexnet.load(path, precision=precision)), expected)
 

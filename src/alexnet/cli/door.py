@@ -1,8 +1,9 @@
-"""What every command is made of: the group, the --json option, tables, files that must be new."""
+"""What every command is made of: the group, --json, tables, pictures that were refused, files that must be new."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 import alexnet
 from alexnet.errors import UsageError, unknown
 from alexnet.pictures.limits import LIMITS, Limits
+from alexnet.progress import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,6 +74,18 @@ def limited(function: F) -> F:
 def emit(document: Any, as_json: bool, text: str) -> None:
     """The answer: JSON, or text for a person."""
     click.echo(json.dumps(document) if as_json else text)
+
+
+def refusals(entries: list[dict[str, Any]]) -> list[int]:
+    """The exit codes of the pictures that were refused, taken out of their entries."""
+    return [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
+
+
+def leave(name: str, codes: list[int], count: int) -> None:
+    """Say how many of its pictures a command refused, and exit with the code for that; nothing where there are none."""
+    if codes:
+        say(f"alexnet {name}: {len(codes)} of {count} pictures refused")
+        sys.exit(max(codes))
 
 
 def columns(rows: list[tuple[Any, ...]]) -> str:

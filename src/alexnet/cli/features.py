@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, limited, new_file
+from alexnet.cli.door import command, emit, leave, limited, new_file, refusals
 from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
@@ -88,13 +88,11 @@ def neighbours(
     index = Index.open(folder, layer)
     loaded = use.model_of(index, model)
     entries = use.nearest(index, loaded, inputs, count, metric, limits)
-    codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
+    codes = refusals(entries)
     emit(entries, as_json, "\n".join(map(_nearest, entries)))
     if out and len(codes) < len(entries):
         use.draw(index, loaded, entries, metric, out, limits)
-    if codes:
-        say(f"alexnet neighbours: {len(codes)} of {len(entries)} pictures refused")
-        sys.exit(max(codes))
+    leave("neighbours", codes, len(entries))
 
 
 def _nearest(entry: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import columns, command, emit, new_file, percent
+from alexnet.cli.door import columns, command, emit, new_file, percent, refusals
 from alexnet.errors import UsageError
 from alexnet.progress import say
 
@@ -60,8 +60,7 @@ def explain(
 
     loaded = load(model)
     document = {"method": method} | _carried_out(loaded, model, method, inputs, out, arrays, chosen)
-    refused = [entry for entry in document.get("pictures", []) if "error" in entry]
-    codes = [entry.pop("exit_code") for entry in refused]
+    codes = refusals(document.get("pictures", []))
     emit(document, as_json, "\n".join(_lines(document)))
     if codes:
         say(f"alexnet explain: {len(codes)} pictures refused")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, limited, new_file, percent
+from alexnet.cli.door import command, emit, leave, limited, new_file, percent, refusals
 from alexnet.errors import UsageError
 from alexnet.pictures.limits import Limits
-from alexnet.progress import say
 
 
 @command("alexnet train photos/ --epochs 10 --out runs/photos")
@@ -120,15 +118,13 @@ def predict(
         new_file(sheet, force, (".png",))
     loaded = load(model)
     entries = use.predict(loaded, inputs, top, int(views), limits)
-    codes = [entry.pop("exit_code") for entry in entries if "exit_code" in entry]
+    codes = refusals(entries)
     emit(entries, as_json, "\n".join(map(_line, entries)))
     if out:
         use.write(entries, out)
     if sheet and len(codes) < len(entries):
         use.draw(entries, loaded, sheet, limits)
-    if codes:
-        say(f"alexnet predict: {len(codes)} of {len(entries)} pictures refused")
-        sys.exit(max(codes))
+    leave("predict", codes, len(entries))
 
 
 def _line(entry: dict[str, Any]) -> str:
