@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from record import RESULTS, record
 
-from alexnet.insight.plots import write
+from alexnet.insight.reports.plots import write
 from alexnet.pictures.layout import TEST
 from alexnet.use.compress import compress
 from alexnet.weights import coded, files, torch_engine

@@ -27,8 +27,8 @@ from record import record
 from torch import nn
 
 import alexnet
-from alexnet.insight import explain, gradients, occlusion
-from alexnet.insight.targets import targets
+from alexnet.insight.explanations import explain, gradients, occlusion
+from alexnet.insight.explanations.targets import targets
 from alexnet.network.model import build
 from alexnet.pictures import patterns, views
 from alexnet.pictures.decode import Pixels, fit

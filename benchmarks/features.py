@@ -32,7 +32,7 @@ print(json.dumps({"pictures_per_second": len(entries) / (time.perf_counter() - b
 """
 FEATURES = """
 import json, resource, sys
-from alexnet.insight.extract import extract
+from alexnet.insight.features.extract import extract
 model, precision, pictures, out, layers, times = sys.argv[1:]
 names = layers.split(",")
 for turn in range(2):

@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 from record import record
 
-from alexnet.pictures import near_duplicates
-from alexnet.pictures.near_duplicates import SIDE, Sketches, groups, sketch
-from alexnet.pictures.store import source_of
+from alexnet.pictures.checks import near_duplicates
+from alexnet.pictures.checks.near_duplicates import SIDE, Sketches, groups, sketch
+from alexnet.pictures.prepare import source_of
 
 COPIED = 5  # one photograph in so many is copied
 THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from record import record
 
-from alexnet.insight import feature_folder
-from alexnet.insight.feature_folder import State, Unfinished
-from alexnet.insight.neighbours import Index
+from alexnet.insight.features import folder as feature_folder
+from alexnet.insight.features.folder import State, Unfinished
+from alexnet.insight.features.neighbours import Index
 
 SIZE, CENTRES, TURNS, COUNT, CHUNK = 4096, 500, 7, 8, 1000
 QUERIES = (1, 8, 32)
@@ -29,7 +29,7 @@ QUERIES = (1, 8, 32)
 SEARCH = """
 import json, sys, time
 import numpy as np
-from alexnet.insight.neighbours import Index
+from alexnet.insight.features.neighbours import Index
 folder, queries, metric, count = sys.argv[1:]
 began = time.perf_counter()
 index = Index.open(folder)

@@ -27,7 +27,7 @@ from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.pictures import views
 from alexnet.pictures.batches import Order, batches, in_order
-from alexnet.pictures.store import open_store
+from alexnet.pictures.prepare import open_store
 from alexnet.training.checkpoint import State, Sums
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.recipe import with_components

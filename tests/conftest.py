@@ -59,7 +59,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs leave their pictures empty, which draws them in no time: most of a small run is drawing."""
-    from alexnet.insight import plots
+    from alexnet.insight.reports import plots
 
     monkeypatch.setattr(plots, "write", lambda figure, path: path.touch())
 

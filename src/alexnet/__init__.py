@@ -17,7 +17,7 @@ __version__ = "0.1.0"  # the only place: pyproject.toml reads it here
 _HOMES = {
     "AlexNetError": "alexnet.errors:AlexNetError",
     "build": "alexnet.network.model:build",
-    "data": "alexnet.pictures.store:open_store",
+    "data": "alexnet.pictures.prepare:open_store",
     "evaluate": "alexnet.evaluation.evaluate:evaluate",
     "from_pretrained": "alexnet.weights.hub:from_pretrained",
     "load": "alexnet.weights.model:load",

@@ -19,8 +19,8 @@ from alexnet.environment import environment, keep_memory
 from alexnet.errors import StorageError, UsageError
 from alexnet.evaluation.evaluate import Evaluation, probabilities
 from alexnet.evaluation.metrics import metrics
-from alexnet.insight import report
-from alexnet.insight.report import Beginning
+from alexnet.insight.reports import report
+from alexnet.insight.reports.report import Beginning
 from alexnet.network import architecture, compiled
 from alexnet.network.architecture import ResponseNorm, Variant
 from alexnet.network.layers import Pixels

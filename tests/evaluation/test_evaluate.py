@@ -17,7 +17,8 @@ from alexnet.evaluation import metrics
 from alexnet.evaluation.evaluate import BATCH, probabilities
 from alexnet.network.architecture import Input
 from alexnet.network.variants import variant
-from alexnet.pictures.store import Part, prepare
+from alexnet.pictures.prepare import prepare
+from alexnet.pictures.store import Part
 from alexnet.weights.files import Description
 
 CLASSES = 4

@@ -12,7 +12,7 @@ from PIL import Image
 from alexnet.errors import UsageError
 from alexnet.experiments import bench_data, feeding
 from alexnet.pictures.decode import fit
-from alexnet.pictures.store import open_store
+from alexnet.pictures.prepare import open_store
 
 
 def test_an_archive_and_a_folder_give_the_same_material(photos: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from alexnet.evaluation.metrics import metrics
 from alexnet.network.architecture import Input, with_classes
 from alexnet.network.model import build
 from alexnet.network.variants import variant
-from alexnet.pictures.store import Part, open_store
+from alexnet.pictures.prepare import open_store
+from alexnet.pictures.store import Part
 from alexnet.storage import write_csv
 from alexnet.weights import files
 from alexnet.weights.files import Description

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.insight import extract, feature_folder, growing
+from alexnet.insight.features import extract, growing
+from alexnet.insight.features import folder as feature_folder
 from alexnet.network.architecture import Input
 from alexnet.network.variants import variant
 from alexnet.weights.files import Description

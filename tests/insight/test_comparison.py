@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 import alexnet
 from alexnet.cli.main import cli
 from alexnet.errors import UsageError
-from alexnet.insight import comparison
+from alexnet.insight.reports import comparison
 
 SMALL = {"variant": "lenet-5", "settings": ["batch_size=20"]}
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 import alexnet
 from alexnet.errors import UsageError
-from alexnet.insight import explain, gradients, occlusion
-from alexnet.insight.targets import class_index, targets
+from alexnet.insight.explanations import explain, gradients, occlusion
+from alexnet.insight.explanations.targets import class_index, targets
 from alexnet.network import architecture as a
 from alexnet.network.architecture import Input, Variant
 from alexnet.network.fields import fields

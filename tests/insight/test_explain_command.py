@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from alexnet.cli.main import cli
-from alexnet.insight import explain
+from alexnet.insight.explanations import explain
 from alexnet.use.explain import file_names
 from alexnet.use.export import export
 from alexnet.weights.model import load

@@ -18,9 +18,9 @@ from networks import described, saved, small, stirred
 
 import alexnet
 from alexnet.errors import PictureError, StorageError, UsageError
-from alexnet.insight import extract as module
-from alexnet.insight import feature_folder
-from alexnet.insight.extract import extract
+from alexnet.insight.features import extract as module
+from alexnet.insight.features import folder as feature_folder
+from alexnet.insight.features.extract import extract
 from alexnet.network.variants import variant
 from alexnet.pictures.limits import Limits
 from alexnet.weights import onnx_graph
@@ -97,7 +97,7 @@ def test_pictures_of_data(model, photos, tmp_path):
 
 
 def test_parquet_holds_the_same(model, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("alexnet.insight.parquet.VALUES", 1000)  # several groups of rows
+    monkeypatch.setattr("alexnet.insight.features.parquet.VALUES", 1000)  # several groups of rows
     arrays, table = tmp_path / "arrays", tmp_path / "table"
     for out, form in ((arrays, "npy"), (table, "parquet")):
         extract(model, [str(photos)], out, ["fc7", "pool5"], form=form)
@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_says_how_to_go_on(model, photos, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("alexnet.insight.growing.os.fsync", full)
+        patch.setattr("alexnet.insight.features.growing.os.fsync", full)
         with pytest.raises(StorageError, match=r"No space left on device; once that is mended, repeat .* --resume"):
             extract(model, [str(photos)], tmp_path / "out")
     assert extract(model, [str(photos)], tmp_path / "out", resume=True)["rows"] == 35

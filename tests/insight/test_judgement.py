@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alexnet.evaluation.certainty import wilson
 from alexnet.evaluation.metrics import confusion
-from alexnet.insight import charts, judgement
+from alexnet.insight.reports import charts, judgement
 
 
 def drawn(images: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

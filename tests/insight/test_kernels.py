@@ -9,7 +9,7 @@ import smallnets
 
 import alexnet
 from alexnet.errors import UsageError
-from alexnet.insight import kernels
+from alexnet.insight.explanations import kernels
 from alexnet.network import architecture as a
 from alexnet.network.architecture import Input, Variant
 from alexnet.network.variants import variant

@@ -15,9 +15,9 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from alexnet.errors import PictureError, UsageError
-from alexnet.insight import neighbours as module
-from alexnet.insight.extract import extract
-from alexnet.insight.neighbours import Index, products
+from alexnet.insight.features import neighbours as module
+from alexnet.insight.features.extract import extract
+from alexnet.insight.features.neighbours import Index, products
 from alexnet.use import neighbours as use
 
 METRICS = ("euclidean", "cosine")

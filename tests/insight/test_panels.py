@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet.insight import panels
+from alexnet.insight.explanations import panels
 from alexnet.network.architecture import Input
 
 RNG = np.random.default_rng(0)

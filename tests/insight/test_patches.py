@@ -7,7 +7,7 @@ import pytest
 import smallnets
 
 from alexnet.errors import UsageError
-from alexnet.insight import explain, patches
+from alexnet.insight.explanations import explain, patches
 from alexnet.weights.model import Model
 
 

@@ -23,7 +23,7 @@ from alexnet.cli.main import cli
 from alexnet.errors import UsageError
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.evaluation.metrics import metrics
-from alexnet.insight import contents, report
+from alexnet.insight.reports import contents, report
 from alexnet.network.architecture import Conv, Input, Linear, ReLU, Variant
 from alexnet.network.model import build
 from alexnet.pictures.store import Part

@@ -16,7 +16,7 @@ from evaluated import evaluation
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import alexnet
-from alexnet.insight import comparison, comparison_page, report
+from alexnet.insight.reports import comparison, comparison_page, report
 
 CHROMIUM = "/usr/bin/chromium"
 LONG = "a name of a class that is longer than anybody would like it to be and has no end at all"

@@ -9,8 +9,8 @@ from networks import described, saved, stirred
 from PIL import Image
 
 from alexnet.errors import UsageError
-from alexnet.insight import sheets
-from alexnet.insight.sheets import Answer, Captioned
+from alexnet.insight.reports import sheets
+from alexnet.insight.reports.sheets import Answer, Captioned
 from alexnet.network.variants import variant
 from alexnet.use import predict
 from alexnet.weights import onnx_graph

@@ -29,12 +29,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alexnet.errors import PictureError, UsageError
-from alexnet.pictures.check import check, to_leave_out
-from alexnet.pictures.glance import glance
+from alexnet.pictures.checks.check import check, to_leave_out
+from alexnet.pictures.checks.glance import glance
 from alexnet.pictures.limits import Limits
+from alexnet.pictures.prepare import open_store, prepare
 from alexnet.pictures.repeats import repeats
 from alexnet.pictures.skip_list import read_skip_list, write_skip_list
-from alexnet.pictures.store import open_store, prepare
 
 Alexnet = Callable[..., Any]
 QUIET = ("unreadable", "duplicates", "leaks", "contradictions", "warnings", "misnamed", "tiny", "long", "huge")

@@ -17,7 +17,8 @@ from alexnet.network import variants
 from alexnet.network.architecture import Input
 from alexnet.pictures import views
 from alexnet.pictures.decode import decode, fit, stored
-from alexnet.pictures.store import Store, open_store, prepare
+from alexnet.pictures.prepare import open_store, prepare
+from alexnet.pictures.store import Store
 from alexnet.weights.files import Description, input_from_json
 from alexnet.weights.model import Model
 

@@ -22,7 +22,7 @@ from alexnet.network.architecture import Input
 from alexnet.pictures.decode import decode, stored
 from alexnet.pictures.inputs import opened
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.store import open_store
+from alexnet.pictures.prepare import open_store
 from alexnet.training.recipe import with_settings
 from alexnet.training.recipes import recipe
 from alexnet.weights.files import Description

@@ -13,8 +13,8 @@ from photographs import PHOTOGRAPHS
 from PIL import Image, ImageEnhance
 from scipy.fft import dctn
 
-from alexnet.pictures import near_duplicates
-from alexnet.pictures.near_duplicates import (
+from alexnet.pictures.checks import near_duplicates
+from alexnet.pictures.checks.near_duplicates import (
     FLAT,
     RADIUS,
     SIDE,

@@ -20,10 +20,11 @@ from conftest import MakePictures
 from PIL import Image
 
 from alexnet.errors import AlexNetError, PictureError, StorageError, UsageError
-from alexnet.pictures import store as store_module
+from alexnet.pictures import prepare as making
 from alexnet.pictures.datasets import source
 from alexnet.pictures.decode import decode, fit
-from alexnet.pictures.store import Store, open_store, prepare
+from alexnet.pictures.prepare import open_store, prepare
+from alexnet.pictures.store import Store
 
 CLASSES = {"cats": 3, "dogs": 2}
 
@@ -201,7 +202,7 @@ def test_without_a_proper_cache_variable_the_home_folder_is_used(
     monkeypatch.delenv("XDG_CACHE_HOME")
     if value is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert store_module.cache_folder() == tmp_path / ".cache" / "alexnet"
+    assert making.cache_folder() == tmp_path / ".cache" / "alexnet"
 
 
 def test_the_least_recently_used_stores_are_dropped(
@@ -213,7 +214,7 @@ def test_the_least_recently_used_stores_are_dropped(
     for age, folder in ((300, oldest), (200, middle), (100, newest)):
         os.utime(folder / "store.json", (time.time() - age,) * 2)
     assert open_store(data, 8).folder == oldest  # used again, so it is the newest now
-    monkeypatch.setattr(store_module, "CACHE_BYTES", taken + 100)
+    monkeypatch.setattr(making, "CACHE_BYTES", taken + 100)
     capsys.readouterr()
     added = open_store(data, 11).folder
     assert sorted([oldest, newest, added]) == stores(cache)
@@ -225,7 +226,7 @@ def test_a_store_larger_than_the_cap_is_refused_and_drops_nothing(
     data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = open_store(data, 8)
-    monkeypatch.setattr(store_module, "CACHE_BYTES", 1000)
+    monkeypatch.setattr(making, "CACHE_BYTES", 1000)
     with pytest.raises(UsageError, match="prepare --out"):
         open_store(data, 9)
     assert stores(cache) == [first.folder]
@@ -234,7 +235,7 @@ def test_a_store_larger_than_the_cap_is_refused_and_drops_nothing(
 RACE = """
 import sys, time
 from pathlib import Path
-from alexnet.pictures.store import open_store
+from alexnet.pictures.prepare import open_store
 gate = Path(sys.argv[2])
 print("ready", flush=True)
 while not gate.exists():

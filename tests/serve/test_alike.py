@@ -11,7 +11,7 @@ import pytest
 from clients import encoded, form, started, stop
 from PIL import Image
 
-from alexnet.insight.neighbours import Index
+from alexnet.insight.features.neighbours import Index
 from alexnet.weights.model import load
 
 

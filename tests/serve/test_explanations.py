@@ -12,7 +12,7 @@ import pytest
 from clients import Running, form, started, stop
 from PIL import Image
 
-from alexnet.insight import explain, kernels, panels
+from alexnet.insight.explanations import explain, kernels, panels
 from alexnet.pictures import views
 from alexnet.pictures.decode import stored
 from alexnet.use.server.batching import Job, Line

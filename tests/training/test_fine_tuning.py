@@ -54,7 +54,7 @@ def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
         next(path for path in given if isinstance(path, Path)).touch()
 
     for name in ("sheet", "curves", "confusion", "predictions"):
-        monkeypatch.setattr(f"alexnet.insight.plots.{name}", touch)
+        monkeypatch.setattr(f"alexnet.insight.reports.plots.{name}", touch)
 
 
 @pytest.fixture

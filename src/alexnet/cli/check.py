@@ -46,8 +46,8 @@ def check(
 
     Ends with 3 when training would refuse pictures, with 0 otherwise: warnings alone refuse nothing.
     """
-    from alexnet.pictures.check import check as run
-    from alexnet.pictures.check import to_leave_out
+    from alexnet.pictures.checks.check import check as run
+    from alexnet.pictures.checks.check import to_leave_out
     from alexnet.pictures.skip_list import read_skip_list, write_skip_list
 
     if duplicates and not skip_list_out:

@@ -39,7 +39,7 @@ def features(
     Writes <layer>.npy, float32, a row for each picture, and index.csv: row, path, class, error. Any number of pictures:
     they are streamed.
     """
-    from alexnet.insight.extract import extract
+    from alexnet.insight.features.extract import extract
 
     names = [name.strip() for name in (layers or "").split(",") if name.strip()]
     form = "parquet" if parquet else "npy"
@@ -80,7 +80,7 @@ def neighbours(
 
     Every picture of the index is compared, exactly. A picture that is in the index is its own nearest neighbour.
     """
-    from alexnet.insight.neighbours import Index
+    from alexnet.insight.features.neighbours import Index
     from alexnet.use import neighbours as use
 
     if out:

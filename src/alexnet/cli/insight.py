@@ -116,7 +116,7 @@ def _patches(
     units: str | None = None,
     count: int = 9,
 ) -> dict[str, Any]:
-    from alexnet.insight import explain as insight
+    from alexnet.insight.explanations import explain as insight
     from alexnet.use import patches
 
     layer = insight.last_convolution(model.variant) if layer is None else layer
@@ -158,7 +158,7 @@ def _line(entry: dict[str, Any]) -> str:
 @click.option("--force", is_flag=True, help="Overwrite the page.")
 def compare(runs: tuple[Path, ...], out: Path | None, force: bool, as_json: bool) -> None:
     """Runs side by side: what was set differently, what came of it, whether it is more than chance."""
-    from alexnet.insight import comparison, comparison_page
+    from alexnet.insight.reports import comparison, comparison_page
 
     if len(runs) < 2:
         raise UsageError("compare takes two runs or more: alexnet compare runs/a runs/b")

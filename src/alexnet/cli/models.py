@@ -75,7 +75,7 @@ def evaluate(
         raise UsageError(f"{out} exists; choose another --out, or overwrite it with --force")
     found = run(models[:-1], models[-1], split=split, views=int(views), limits=limits)
     if out:
-        from alexnet.insight.report import evaluation
+        from alexnet.insight.reports.report import evaluation
 
         out.mkdir(parents=True, exist_ok=True)
         evaluation(out, found, models[:-1], models[-1])

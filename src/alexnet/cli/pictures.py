@@ -57,8 +57,8 @@ def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
 def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -> None:
     """Draw random pictures of each class of DATA."""
     from alexnet.evaluation.evaluate import default_split
-    from alexnet.insight.report import samples
-    from alexnet.pictures.store import open_store
+    from alexnet.insight.reports.report import samples
+    from alexnet.pictures.prepare import open_store
 
     new_file(out, force, (".png",))
     store = open_store(data)
@@ -107,7 +107,7 @@ def prepare(
     """Decode DATA once into a store that opens at once."""
     import time
 
-    from alexnet.pictures.store import prepare as make
+    from alexnet.pictures.prepare import prepare as make
 
     started = time.monotonic()
     store = make(data, out, size, resize, force, decode=decode, kept=kept, origin=origin, limits=limits)

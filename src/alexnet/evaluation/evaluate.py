@@ -23,7 +23,8 @@ from alexnet.pictures.datasets import located
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.store import Part, Store, open_store, rule_text
+from alexnet.pictures.prepare import open_store
+from alexnet.pictures.store import Part, Store, rule_text
 from alexnet.progress import progress
 from alexnet.weights.model import Model, load, softmax
 

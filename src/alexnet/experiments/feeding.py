@@ -22,11 +22,12 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from alexnet.environment import keep_memory
-from alexnet.pictures import store as stores
+from alexnet.pictures import prepare as stores
 from alexnet.pictures.batches import Order, batches
 from alexnet.pictures.forms import Kept
 from alexnet.pictures.layout import TRAIN
 from alexnet.pictures.sources import Folder
+from alexnet.pictures.store import Part
 from alexnet.training import recipes
 from alexnet.training.recipe import Recipe, purposes, with_components
 
@@ -174,7 +175,7 @@ def feed_limit(store: str, steps: int) -> Figures:
     return rate(steps * order.batch_size, lambda: [len(part.read(order.places(step))) for step in range(steps)])
 
 
-def _views(part: stores.Part, plan: Any, steps: int) -> Iterator[torch.Tensor]:
+def _views(part: Part, plan: Any, steps: int) -> Iterator[torch.Tensor]:
     for batch, pictures in plan.carry(batches(part, plan.order, plan.purposes, range(steps), os.cpu_count() or 1)):
         yield plan.tensors(batch, pictures)[0]
 

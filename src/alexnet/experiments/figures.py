@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alexnet.experiments.compare import deviation, mean
 from alexnet.experiments.experiment import Compare, Draw, Outcome, Row, Run
 from alexnet.experiments.table import spread
-from alexnet.insight import plots
+from alexnet.insight.reports import plots
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")  # Okabe and Ito's
 DASHES = ("-", "--", ":", "-.")

@@ -22,7 +22,7 @@ from alexnet.experiments.table import write_tables
 from alexnet.network import architecture
 from alexnet.pictures import datasets, patterns
 from alexnet.pictures.layout import TEST, TRAIN
-from alexnet.pictures.store import open_store, source_of
+from alexnet.pictures.prepare import open_store, source_of
 from alexnet.progress import say
 from alexnet.run import train
 from alexnet.storage import changes, write_json, write_text

@@ -19,10 +19,11 @@ from alexnet.evaluation.evaluate import default_split, relabelled
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import LUMA, Input, Variant
 from alexnet.pictures import datasets
-from alexnet.pictures.glance import glance
+from alexnet.pictures.checks.glance import glance
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
+from alexnet.pictures.prepare import open_store
 from alexnet.pictures.skip_list import read_skip_list
-from alexnet.pictures.store import Part, Store, class_counts, open_store, rule_text
+from alexnet.pictures.store import Part, Store, class_counts, rule_text
 from alexnet.progress import say
 from alexnet.training import fine_tuning, memory, recipes, tracking
 from alexnet.training.fine_tuning import Initial, Weights

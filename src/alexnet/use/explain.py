@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.errors import AlexNetError, unknown
-from alexnet.insight import explain, kernels, panels
-from alexnet.insight.targets import Target, class_index
+from alexnet.insight.explanations import explain, kernels, panels
+from alexnet.insight.explanations.targets import Target, class_index
 from alexnet.pictures import views
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import chunks, expand, opened

@@ -17,7 +17,7 @@ from alexnet.errors import AlexNetError, UsageError
 from alexnet.evaluation.evaluate import choose, default_split, relabelled
 from alexnet.pictures import patterns, views
 from alexnet.pictures.decode import Pixels, fit
-from alexnet.pictures.store import open_store
+from alexnet.pictures.prepare import open_store
 from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from alexnet.errors import AlexNetError, PictureError, UsageError
-from alexnet.insight.extract import digest
-from alexnet.insight.features import features
-from alexnet.insight.neighbours import Index, Metric
+from alexnet.insight.features.extract import digest
+from alexnet.insight.features.layers import features
+from alexnet.insight.features.neighbours import Index, Metric
 from alexnet.pictures.decode import Pixels, fit, stored
 from alexnet.pictures.inputs import class_of, contents
 from alexnet.pictures.limits import LIMITS, Limits
@@ -86,7 +86,7 @@ def draw(
 ) -> None:
     """A sheet of the queries, at most MOST, with their neighbours: class and name under each, and the distance. Raises
     UsageError where there are none."""
-    from alexnet.insight import sheets
+    from alexnet.insight.reports import sheets
 
     good = [entry for entry in entries if entry.get("neighbours")]
     if not good:
@@ -111,7 +111,7 @@ def _query(path: str, model: Model, limits: Limits) -> Pixels | None:
 
 
 def _captioned(index: Index, neighbour: dict[str, Any]) -> Any:
-    from alexnet.insight import sheets
+    from alexnet.insight.reports import sheets
 
     try:
         picture: Pixels | None = fit(index.picture(neighbour["row"]), SIDE)

@@ -11,12 +11,13 @@ import numpy as np
 
 from alexnet.errors import AlexNetError, UsageError
 from alexnet.evaluation.evaluate import default_split
-from alexnet.insight import panels, patches
+from alexnet.insight.explanations import panels, patches
 from alexnet.pictures import views
 from alexnet.pictures.batches import in_order
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import chunks, expand, opened
-from alexnet.pictures.store import open_store, rule_text
+from alexnet.pictures.prepare import open_store
+from alexnet.pictures.store import rule_text
 from alexnet.progress import progress
 from alexnet.storage import write_csv
 from alexnet.use.explain import refusal, write

@@ -55,7 +55,7 @@ def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path, limits: Li
     """A sheet of the pictures that were answered, at most MOST, with the probable classes under each (paper, figure 4,
     left). The true class is that of the folder that a picture lies in, where it is called after one. Raises UsageError
     where there is no picture; one that has gone meanwhile is left out."""
-    from alexnet.insight import sheets
+    from alexnet.insight.reports import sheets
 
     good = [entry for entry in entries if entry.get("top")]
     if len(good) > MOST:

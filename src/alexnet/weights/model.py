@@ -19,7 +19,7 @@ from alexnet.weights import files
 from alexnet.weights.files import Description
 
 if TYPE_CHECKING:
-    from alexnet.insight.targets import Target
+    from alexnet.insight.explanations.targets import Target
     from alexnet.network.inference import Precision
 
 BATCH = 32  # pictures whose layers are in memory at once
@@ -89,8 +89,8 @@ class Model:
 
         `layer`: any of the network's, such as `fc7`, before its non-linearity, or `relu7`, behind it; by default the
         last hidden one before its non-linearity, which is `fc7` in an AlexNet. In float32 unless `precision` is "auto":
-        a feature is a measurement. All are in memory at once; `insight.features` streams. Raises UsageError for a layer
-        that there is not, PictureError for a picture that is refused.
+        a feature is a measurement. All are in memory at once; `insight.features.layers` streams. Raises UsageError for
+        a layer that there is not, PictureError for a picture that is refused.
         """
         (name,) = layers_of(self.variant, () if layer is None else (layer,))
         seen = self.preprocess(pictures)
@@ -115,10 +115,10 @@ class Model:
         """Heat float32 [N, size, size] in 0..1, over what `preprocess` gives: where the evidence for a class lies.
 
         `method`: grad-cam (at `layer`), saliency or occlusion; or activations, what comes out of `layer`. `target`: a
-        class by index or name, one for all or one for each; by default the one predicted. `insight.explain` has more.
-        Raises UsageError and PictureError.
+        class by index or name, one for all or one for each; by default the one predicted. More is in
+        `insight.explanations.explain`. Raises UsageError and PictureError.
         """
-        from alexnet.insight import explain
+        from alexnet.insight.explanations import explain
 
         return explain.explain(self, self.preprocess(pictures), method, layer, target)
 

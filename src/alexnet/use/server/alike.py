@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from alexnet.errors import PictureError, UsageError
-from alexnet.insight.extract import digest
-from alexnet.insight.neighbours import Index
+from alexnet.insight.features.extract import digest
+from alexnet.insight.features.neighbours import Index
 from alexnet.pictures.decode import Pixels
 from alexnet.use.server.problems import Problem
 from alexnet.weights import files

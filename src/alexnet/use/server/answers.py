@@ -10,7 +10,7 @@ import numpy as np
 
 from alexnet.errors import FormatError, PictureError
 from alexnet.evaluation.evaluate import view_probabilities
-from alexnet.insight.neighbours import Index
+from alexnet.insight.features.neighbours import Index
 from alexnet.network.summary import summary
 from alexnet.pictures import decode
 from alexnet.pictures.decode import Pixels

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet.errors import UsageError
-from alexnet.insight import explain, kernels, panels
+from alexnet.insight.explanations import explain, kernels, panels
 from alexnet.network.architecture import Conv
 from alexnet.pictures import views
 from alexnet.pictures.decode import Pixels

@@ -17,7 +17,7 @@ from threading import Thread
 from typing import Any, BinaryIO
 
 from alexnet.errors import AlexNetError
-from alexnet.insight.neighbours import Index
+from alexnet.insight.features.neighbours import Index
 from alexnet.use.server import alike, answers
 from alexnet.use.server.batching import PREDICT
 from alexnet.use.server.frames import Frame, pack, read

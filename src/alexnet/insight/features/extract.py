@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alexnet.errors import AlexNetError, StorageError, UsageError
-from alexnet.insight import feature_folder, parquet
-from alexnet.insight.feature_folder import State, Unfinished
-from alexnet.insight.features import Pictures, Values, named, of_batch, of_data, shapes, size_of
+from alexnet.insight.features import folder as feature_folder
+from alexnet.insight.features import parquet
+from alexnet.insight.features.folder import State, Unfinished
+from alexnet.insight.features.layers import Pictures, Values, named, of_batch, of_data, shapes, size_of
 from alexnet.pictures.datasets import located
 from alexnet.pictures.inputs import chunks
 from alexnet.pictures.limits import LIMITS, Limits

@@ -25,7 +25,7 @@ def render(template: str, **context: Any) -> str:
 @cache
 def _environment(html: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("alexnet.insight", "pages"),
+        loader=PackageLoader("alexnet.insight.reports", "pages"),
         autoescape=html,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -40,7 +40,7 @@ def _environment(html: bool) -> Environment:
 
 
 def _asset(name: str) -> str:
-    return resources.files("alexnet.insight").joinpath("pages", name).read_text("utf-8")
+    return resources.files("alexnet.insight.reports").joinpath("pages", name).read_text("utf-8")
 
 
 def percent(share: float | None, digits: int = 1) -> str:

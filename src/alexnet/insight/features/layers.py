@@ -1,6 +1,6 @@
 """What layers make of any number of pictures, one after the other. Needs torch only where the model does.
 
-    from alexnet.insight.features import features
+    from alexnet.insight.features.layers import features
 
     for path, found in features(alexnet.load("runs/photos"), ["holiday/"], ["fc7", "pool5"]):
         found["fc7"]                        # float32 [4096], or `found` is the error for which a picture is refused
@@ -29,7 +29,8 @@ from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import chunks, class_of, expand, opened
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.store import Part, open_store, rule_text
+from alexnet.pictures.prepare import open_store
+from alexnet.pictures.store import Part, rule_text
 from alexnet.weights.model import BATCH, Model, layers_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.errors import UsageError
-from alexnet.insight.explain import activations
-from alexnet.insight.targets import Floats
+from alexnet.insight.explanations.explain import activations
+from alexnet.insight.explanations.targets import Floats
 from alexnet.network.fields import fields
 from alexnet.pictures.decode import Pixels
 from alexnet.weights.model import Model

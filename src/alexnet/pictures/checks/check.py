@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet.pictures import glance
 from alexnet.pictures.archives import Archive
-from alexnet.pictures.glance import pictures, some
+from alexnet.pictures.checks import glance
+from alexnet.pictures.checks.glance import pictures, some
+from alexnet.pictures.checks.look import misnamed
+from alexnet.pictures.checks.surroundings import Surroundings, bare_classes, look_alikes, odd_names, surroundings
+from alexnet.pictures.checks.survey import Survey, survey
 from alexnet.pictures.layout import PARTS, TEST, TRAIN, VALIDATION, Samples
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.look import misnamed
+from alexnet.pictures.prepare import REFUSED_SHARE, source_of, without
 from alexnet.pictures.sources import Folder, Source
-from alexnet.pictures.store import REFUSED_SHARE, source_of, without
-from alexnet.pictures.surroundings import Surroundings, bare_classes, look_alikes, odd_names, surroundings
-from alexnet.pictures.survey import Survey, survey
 
 TINY_SIDE, TINY_SHARE = 16, 8  # pixels; and how many times shorter than that of the median the shorter side is
 LONG = 5  # times the shorter side: the square in the middle is a fifth or less of it

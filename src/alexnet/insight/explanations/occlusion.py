@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.errors import UsageError
-from alexnet.insight.targets import BATCH, Floats, logits
+from alexnet.insight.explanations.targets import BATCH, Floats, logits
 from alexnet.network.architecture import Input
 from alexnet.pictures.decode import Pixels
 from alexnet.weights.model import Model, softmax

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from alexnet.evaluation.certainty import Calibration, wilson
-from alexnet.insight.thumbnails import png
+from alexnet.insight.reports.thumbnails import png
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38

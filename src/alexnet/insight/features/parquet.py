@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alexnet.errors import UsageError
-from alexnet.insight.feature_folder import PARQUET, TABLE
+from alexnet.insight.features.folder import PARQUET, TABLE
 from alexnet.storage import whole
 
 VALUES = 2**22  # of a group of rows, about

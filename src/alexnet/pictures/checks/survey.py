@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from alexnet.errors import PictureError
 from alexnet.pictures.batches import ahead
+from alexnet.pictures.checks.look import Look, look
+from alexnet.pictures.checks.near_duplicates import Sketches, groups, joined, sketch
 from alexnet.pictures.decode import Head
-from alexnet.pictures.look import Look, look
-from alexnet.pictures.near_duplicates import Sketches, groups, joined, sketch
 from alexnet.pictures.sources import Read, Source
 from alexnet.progress import progress
 

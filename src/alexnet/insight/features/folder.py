@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from alexnet.errors import AlexNetError, StorageError, UsageError
-from alexnet.insight.features import Values
-from alexnet.insight.growing import Array, Table
+from alexnet.insight.features.growing import Array, Table
+from alexnet.insight.features.layers import Values
 from alexnet.storage import flush, write_json
 
 FORMAT = 1

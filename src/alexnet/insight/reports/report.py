@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.insight import contents, judgement, notes, plots, provenance
-from alexnet.insight.page import render
-from alexnet.insight.thumbnails import jpeg
+from alexnet.insight.reports import contents, judgement, notes, plots, provenance
+from alexnet.insight.reports.page import render
+from alexnet.insight.reports.thumbnails import jpeg
 from alexnet.pictures import chance
 from alexnet.pictures.batches import Batch
 from alexnet.pictures.decode import Pixels

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.errors import PictureError, UsageError, unknown
-from alexnet.insight import feature_folder
+from alexnet.insight.features import folder as feature_folder
 from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import decode, read
-from alexnet.pictures.store import source_of
+from alexnet.pictures.prepare import source_of
 
 Metric = Literal["euclidean", "cosine"]
 Floats = NDArray[np.float32]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from alexnet.insight.plots import shorten, write
+from alexnet.insight.reports.plots import shorten, write
 from alexnet.pictures.decode import Pixels
 
 BAR = "#9db8d9"  # of a class that is not the true one, or where nobody knows

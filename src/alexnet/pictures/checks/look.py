@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from alexnet.errors import PictureError
+from alexnet.pictures.checks.near_duplicates import SIDE
 from alexnet.pictures.decode import Head, Pixels, decode, head
-from alexnet.pictures.near_duplicates import SIDE
 from alexnet.pictures.sources import File, Read
 
 ENDINGS = {

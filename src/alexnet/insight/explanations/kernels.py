@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.errors import UsageError
-from alexnet.insight.targets import Floats
+from alexnet.insight.explanations.targets import Floats
 from alexnet.network import architecture as a
 from alexnet.network.architecture import Input, Variant
 from alexnet.weights.model import Model

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from alexnet.errors import UsageError
 from alexnet.evaluation.certainty import Calibration, calibration, wilson
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.insight import charts, explain, judgement, kernels, panels, plots, thumbnails
+from alexnet.insight.explanations import explain, kernels, panels
+from alexnet.insight.reports import charts, judgement, plots, thumbnails
 from alexnet.network import architecture
 from alexnet.pictures import chance, views
 from alexnet.pictures.decode import Pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
-from alexnet.pictures.glance import glance
+from alexnet.pictures.checks.glance import glance
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import Store
 

@@ -13,8 +13,8 @@ from typing import Any
 from alexnet.environment import command, processor
 from alexnet.evaluation.certainty import wilson
 from alexnet.evaluation.evaluate import Evaluation
-from alexnet.insight import contents, notes
-from alexnet.insight.page import duration
+from alexnet.insight.reports import contents, notes
+from alexnet.insight.reports.page import duration
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import store_of
 from alexnet.weights.files import Description

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from alexnet.errors import UsageError, unknown
-from alexnet.insight import occlusion as covering
-from alexnet.insight.kernels import kernels as kernels  # beside the others for who looks for it here
-from alexnet.insight.targets import Floats, Target, stacked, targets
+from alexnet.insight.explanations import occlusion as covering
+from alexnet.insight.explanations.kernels import kernels as kernels  # beside the others for who looks for it here
+from alexnet.insight.explanations.targets import Floats, Target, stacked, targets
 from alexnet.network import architecture as a
 from alexnet.network.fields import Field, fields
 from alexnet.pictures import chance
@@ -77,7 +77,7 @@ def evidence(
     engine = plain(model, "Grad-CAM")
     layer = last_convolution(model.variant) if layer is None else layer
     spread = _field(model, layer).spread(model.input.size).astype(np.float32)
-    from alexnet.insight import gradients
+    from alexnet.insight.explanations import gradients
 
     if kind not in CAMS:
         raise unknown("kind of Grad-CAM", kind, CAMS)
@@ -108,7 +108,7 @@ def sensitivity(
     three colours. `samples` and `noise` are for smoothed alone."""
     engine = plain(model, "saliency")
     chosen = targets(model, pictures, target)
-    from alexnet.insight import gradients
+    from alexnet.insight.explanations import gradients
 
     shown = pictures.astype(np.float32)
     match kind:
@@ -161,7 +161,7 @@ def drops(
 def activations(model: Model, pictures: Pixels, layer: str) -> Floats:
     """What comes out of a layer: float32 [N, channels, height, width], or [N, units]. Raises UsageError."""
     engine, form = plain(model, "a layer's activations"), shape(model, layer)
-    from alexnet.insight import gradients
+    from alexnet.insight.explanations import gradients
 
     return stacked(gradients.outputs(engine, pictures, layer), (len(pictures), *form))
 

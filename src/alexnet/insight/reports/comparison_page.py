@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from alexnet.insight import charts
-from alexnet.insight.comparison import Run
-from alexnet.insight.page import duration, probability, render
+from alexnet.insight.reports import charts
+from alexnet.insight.reports.comparison import Run
+from alexnet.insight.reports.page import duration, probability, render
 from alexnet.storage import write_text
 
 PANELS = (
