@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from noise import picture
 from PIL import Image
 
 from alexnet.errors import PictureError, UsageError

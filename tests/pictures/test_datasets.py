@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakePictures, picture
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from noise import MakePictures, picture
 from PIL import Image
 
 from alexnet.errors import AlexNetError, PictureError, UsageError

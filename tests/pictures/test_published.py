@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakePictures, picture
+from noise import MakePictures, picture
 from PIL import Image
 
 import alexnet as package

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import MakePictures
+from noise import MakePictures
 from PIL import Image
 
 from alexnet.errors import AlexNetError, PictureError, StorageError, UsageError

@@ -100,18 +100,21 @@ def edited(run: Path, change: str) -> Path:
     return other
 
 
-def test_what_may_not_change_is_refused_with_the_difference(lab, stopped, tmp_path):
+def test_what_may_not_change_is_refused_with_the_difference(alexnet, lab, stopped, tmp_path):
+    def resume(run, *options):
+        return alexnet("train", "--resume", run, *options, **lab.environment)
+
     before = sorted((path, path.stat().st_mtime_ns) for path in stopped.rglob("*") if path.is_file())
     for options, difference in (
         (["--set", "batch_size=8"], "batch_size was 16 and cannot become 8"),
         (["--seed", "5"], "seed was 0 and cannot become 5"),
         (["--valid", tmp_path], "leave out"),
     ):
-        said = lab.end(lab.resume(stopped, *options))
-        assert said.code == 2 and difference in said.last, said
+        said = resume(stopped, *options)
+        assert said.code == 2 and difference in said.err.splitlines()[-1], said.err
     assert before == sorted((path, path.stat().st_mtime_ns) for path in stopped.rglob("*") if path.is_file())
-    said = lab.end(lab.resume(edited(stopped, "learning_rate")))
-    assert said.code == 2 and "recipe.learning_rate was 0.0006 and is 0.5" in said.last, said
+    said = resume(edited(stopped, "learning_rate"))
+    assert said.code == 2 and "recipe.learning_rate was 0.0006 and is 0.5" in said.err.splitlines()[-1], said.err
 
 
 def test_another_instruction_set_is_said(lab, stopped):
@@ -126,14 +129,15 @@ def test_another_instruction_set_is_said(lab, stopped):
 
 
 @needs_strace
-def test_two_processes_never_share_a_folder(lab, tmp_path):
+def test_two_processes_never_share_a_folder(alexnet, lab, tmp_path):
     run = tmp_path / "run"
+    anew = (lab.photos, *lab.settings, "--out", run, "--force")
     first = lab.begin(run, fault=held_before(run / "kernels" / "0002.npy"))
     wait_until_held(run / "kernels" / "0002.npy", first)
     before = sorted(run.rglob("*"))
-    for second in (lab.resume(run), lab.begin(run, "--force")):
-        said = lab.end(second)
-        assert said.code == 2 and "another process is training there" in said.last, said
+    for second in (("--resume", run), anew):
+        said = alexnet("train", *second, **lab.environment)
+        assert said.code == 2 and "another process is training there" in said.err, said.err
     assert sorted(run.rglob("*")) == before
     kill(first)
     assert (run / ".lock").exists()
