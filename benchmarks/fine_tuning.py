@@ -97,7 +97,7 @@ def seconds_of_steps(patterns: Sequence[str], count: int = 6) -> dict[str, float
     taken: dict[str, list[float]] = {pattern: [] for pattern in patterns}
     for _, pattern in product(range(count + 1), patterns):
         began = time.perf_counter()
-        update(states[pattern], plan, views, labels)
+        update(states[pattern], plan, views, labels, plan.weight(labels))
         taken[pattern].append(time.perf_counter() - began)
     return {pattern or "nothing": round(statistics.median(seconds[1:]), 4) for pattern, seconds in taken.items()}
 

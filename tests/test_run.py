@@ -238,8 +238,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_no_update_follows(photos, t
     tensors, seen = Plan.tensors, {}
 
     def poisoned(self, batch, pictures):
-        views, labels = tensors(self, batch, pictures)
-        return views * (float("nan") if batch.step == 5 else 1), labels
+        views, *rest = tensors(self, batch, pictures)
+        return views * (float("nan") if batch.step == 5 else 1), *rest
 
     def look(self, state):
         seen[state.step] = {name: value.clone() for name, value in state.network.named_parameters()}
@@ -259,8 +259,8 @@ def test_a_network_that_diverged_is_not_kept_as_the_best(photos, tmp_path, monke
     tensors = Plan.tensors
 
     def poisoned(self, batch, pictures):
-        views, labels = tensors(self, batch, pictures)
-        return views * (float("nan") if batch.step == 2 else 1), labels
+        views, *rest = tensors(self, batch, pictures)
+        return views * (float("nan") if batch.step == 2 else 1), *rest
 
     monkeypatch.setattr(Plan, "tensors", poisoned)
     with pytest.raises(DivergedError, match="step 2 "):

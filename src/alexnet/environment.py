@@ -50,6 +50,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def leads() -> bool:
+    """Whether this process speaks: the only one, or the first of those that torchrun started together."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0"
+
+
 def command(arguments: Sequence[str]) -> list[str]:
     """A command as it was typed, but only the names of absolute paths: what is recorded may be published."""
 

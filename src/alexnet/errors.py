@@ -65,6 +65,14 @@ class Interrupted(AlexNetError):
         self.exit_code = 128 + signal_number
 
 
+class SaidElsewhere(AlexNetError):
+    """Another process of the run failed first and said why; this one only ends."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process of the run has failed and said why")
+        self.exit_code = exit_code
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a misspelt name: says what it could have been, and what there is."""
     names = list(known)

@@ -17,7 +17,7 @@ import torch
 
 from alexnet.environment import environment, keep_memory
 from alexnet.errors import StorageError, UsageError
-from alexnet.evaluation.evaluate import Evaluation, probabilities
+from alexnet.evaluation.evaluate import Evaluation
 from alexnet.evaluation.metrics import metrics
 from alexnet.insight.reports import report
 from alexnet.insight.reports.report import Beginning
@@ -40,14 +40,16 @@ from alexnet.training.config import (
     draft_of,
     read_config,
     recipe_of,
+    reopened,
     resolve,
     skip_lines,
 )
 from alexnet.training.fine_tuning import Initial, Weights
-from alexnet.training.folder import CONFIG, clear, occupied, own, resumable
+from alexnet.training.folder import CONFIG, claim, claimed, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
-from alexnet.training.keeper import Keeper, best_row, validation
+from alexnet.training.keeper import Keeper, best_row, shared_probabilities, validation
 from alexnet.training.optimizer import BUFFERS, make_optimizer
+from alexnet.training.parallel import ALONE, Exchange, Group, alone, job, joined, restarts
 from alexnet.training.recipe import EXECUTION, Recipe, with_settings
 from alexnet.training.statistics import mean_view
 from alexnet.training.train import Plan
@@ -78,35 +80,90 @@ def train(
     `config.json` too); `settings` are "field=value" texts. `weights` is a MODEL to begin with: the network and the
     input rule are its own then, and its last layer is drawn anew where the classes are others. Everything is written
     to the run folder `out`, which must be new unless `force`; with `resume` a run goes on where its last checkpoint
-    stands. Raises the errors of `alexnet.errors`.
+    stands. In processes that torchrun started they train together, and each gets the answer; a run that the same job
+    has begun goes on. Raises the errors of `alexnet.errors`.
     """
     if epochs is not None:
         settings = [*settings, f"epochs={epochs}"]
-    if resume is not None:
-        settled = {"data": data, "recipe": recipe, "variant": variant, "weights": weights, "out": out, "valid": valid}
-        if given := [name for name, value in (settled | {"skip_list": skip_list, "force": force}).items() if value]:
-            raise UsageError(f"--resume works from the run folder alone; leave out {', '.join(given)}")
-        return _resume(Path(resume), settings, seed)
-    data = "patterns" if data is None else data
+    with joined() as group:
+        if not group.leads:
+            return _follow(group)
+        if resume is not None:
+            settled: dict[str, object] = {
+                "data": data,
+                "recipe": recipe,
+                "variant": variant,
+                "weights": weights,
+                "out": out,
+            }
+            settled |= {"valid": valid, "skip_list": skip_list, "force": force}
+            if given := [name for name, value in settled.items() if value]:
+                raise UsageError(f"--resume works from the run folder alone; leave out {', '.join(given)}")
+            return _resume(Path(resume), settings, seed, group)
+        if out is not None and claimed(Path(out), job()):
+            return _resume(Path(out), (), None, group)
+        data = "patterns" if data is None else data
+        return _begin(data, recipe, variant, seed or 0, out, settings, valid, skip_list, weights, force, group)
+
+
+def _begin(
+    data: str | os.PathLike[str],
+    recipe: str | Recipe | None,
+    variant: str | Variant | None,
+    seed: int,
+    out: str | os.PathLike[str] | None,
+    settings: Sequence[str],
+    valid: str | os.PathLike[str] | None,
+    skip_list: str | os.PathLike[str] | None,
+    weights: str | os.PathLike[str] | None,
+    force: bool,
+    group: Group,
+) -> dict[str, Any]:
     asked = with_settings(recipe_of(recipe), settings)
     initial = None if weights is None else _initial(weights, settings)
     draft = draft_of(variant, asked, initial)
+    if out is None and restarts():
+        raise UsageError(
+            "torchrun --max-restarts goes on with a run that it can find again; name its folder with --out"
+        )
     folder = Path(out) if out is not None else _default_folder(data, asked.name)
     if initial and initial.path.is_relative_to(folder.resolve()):
         raise UsageError(f"--weights {weights} lies in {folder}, which the run would empty; choose another --out")
     with own(folder, force):
-        config, parts = resolve(data, valid, skip_lines(skip_list), seed or 0, asked, draft, initial)
+        config, parts = resolve(data, valid, skip_lines(skip_list), seed, asked, draft, initial, group.size)
         need = _disk_bytes(config) + (link_bytes(initial.path, folder) if initial else 0)
         free = shutil.disk_usage(folder).free + occupied(folder)
         if free < need:
             raise StorageError(f"{folder}: the run takes up to {_mb(need)}, {_mb(free)} are free; make room")
         clear(folder)
+        claim(folder, job())
         write_json(folder / CONFIG, config.to_json())  # first: from here on the run can be resumed
         with resumable(folder):
             if initial:
                 link(initial.path, folder / fine_tuning.INITIAL)
             _announce(config, need, folder)
-            return _carry_out(folder, config, parts, initial)
+            return _lead(folder, config, parts, initial, group)
+
+
+def _lead(folder: Path, config: Config, parts: Parts, initial: Initial | None, group: Group) -> dict[str, Any]:
+    """Have the others know what is to be done, and do it."""
+    compiled.build()
+    mean = initial.mean_picture if initial else _mean_picture(config, parts)
+    _record(folder, config, parts, group)
+    group.told((folder, config, torch.get_num_threads(), mean, None))
+    return _carry_out(folder, config, parts, initial, mean, group)
+
+
+def _follow(group: Group) -> dict[str, Any]:
+    """Do what the leading process has settled."""
+    nothing: tuple[Path, Config, int, torch.Tensor | None, dict[str, Any] | None] | None = None
+    told = group.told(nothing)
+    assert told is not None
+    folder, config, threads, mean, result = told
+    if result is not None:
+        return result
+    torch.set_num_threads(threads)
+    return _carry_out(folder, config, reopened(config), None, mean, group)
 
 
 def _initial(weights: str | os.PathLike[str], settings: Sequence[str]) -> Initial:
@@ -114,7 +171,7 @@ def _initial(weights: str | os.PathLike[str], settings: Sequence[str]) -> Initia
     return fine_tuning.read(weights)
 
 
-def _resume(folder: Path, settings: Sequence[str], seed: int | None) -> dict[str, Any]:
+def _resume(folder: Path, settings: Sequence[str], seed: int | None, group: Group) -> dict[str, Any]:
     config = read_config(folder)
     recipe = with_settings(config.recipe, settings)
     pairs = [(f.name, getattr(config.recipe, f.name), getattr(recipe, f.name)) for f in dataclasses.fields(Recipe)]
@@ -126,15 +183,18 @@ def _resume(folder: Path, settings: Sequence[str], seed: int | None) -> dict[str
         if (folder / "result.json").is_file():
             say(f"{folder}: the run is complete")
             Checkpoints(folder / "checkpoint").clear()
-            return _result_of(folder)
-        torch.set_num_threads(config.threads)
+            result = _result_of(folder)
+            group.told((folder, config, config.threads, None, result))
+            return result
+        if group.size == _recorded(folder).get("processes", 1):
+            torch.set_num_threads(config.threads)
         initial = fine_tuning.recall(folder, config.weights) if config.weights else None
         asked = (config.data, config.valid, config.skip_list, config.seed, recipe, config.variant)
-        found, parts = resolve(*asked, initial)
+        found, parts = resolve(*asked, initial, group.size)
         if change := difference(config, found):
             raise UsageError(f"--resume: {config.data} has changed since the run began: {change}")
         with resumable(folder):
-            return _carry_out(folder, replace(config, recipe=recipe), parts, initial)
+            return _lead(folder, replace(config, recipe=recipe), parts, initial, group)
 
 
 def _result_of(folder: Path) -> dict[str, Any]:
@@ -204,22 +264,30 @@ def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
     write_csv(path, ("path", "class", "split"), rows)
 
 
-def _record(folder: Path, config: Config, parts: Parts) -> None:
+def _record(folder: Path, config: Config, parts: Parts, group: Group) -> None:
     """environment.json and split.csv, unless the run began earlier; then say what else it runs on now."""
-    path, now = folder / "environment.json", environment() | {"normalisation": _normalisation(config)}
-    try:
-        before = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        write_json(path, before := now)
+    now = environment() | {"processes": group.size, "normalisation": _normalisation(config)}
+    if not (before := _recorded(folder)):
+        write_json(folder / "environment.json", before := now)
     if found := changes(_rounding(before), _rounding(now)):
         tell(folder, f"not as the run began, so that the last bits may come out otherwise: {'; '.join(found)}")
     if not (folder / "split.csv").is_file():
         write_split(folder / "split.csv", config.classes, parts)
 
 
+def _recorded(folder: Path) -> dict[str, Any]:
+    """What a run began on, as its environment.json has it; nothing where there is none."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "environment.json").read_text("utf-8"))
+        return found
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
 def _rounding(environment: dict[str, Any]) -> dict[str, Any]:
     """What of an environment has a say in how numbers are rounded."""
-    return {key: environment.get(key) for key in ("packages", "processor", "instructions", "normalisation")}
+    keys = ("packages", "processor", "instructions", "normalisation")
+    return {key: environment.get(key) for key in keys} | {"processes": environment.get("processes", 1)}
 
 
 def _normalisation(config: Config) -> str | None:
@@ -230,12 +298,19 @@ def _normalisation(config: Config) -> str | None:
     return "C" if here and compiled.kernel() else "torch"
 
 
-def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | None) -> dict[str, Any]:
-    """Train, evaluate and report; the folder's configuration is written."""
+def _carry_out(
+    folder: Path, config: Config, parts: Parts, initial: Initial | None, mean: torch.Tensor | None, group: Group
+) -> dict[str, Any]:
+    """Train, evaluate and report, each process its share; the folder's configuration is written.
+
+    The others wait for the leading one with `group`'s patience; in training they have `recipe.timeout`.
+    """
     compiled.build()
-    _record(folder, config, parts)
     recipe, device = config.recipe, choose_device(config.recipe)
-    mean = initial.mean_picture if initial else _mean_picture(config, parts)
+    keep_memory(all_sizes=True)
+    network = _network(config, initial).to(device)
+    network.load_state_dict(group.copied(network.state_dict() if group.leads else None))
+    busy = group.within(recipe.timeout)
     plan = Plan(
         recipe=recipe,
         order=Order(len(parts[TRAIN]), recipe.batch_size, config.seed, recipe.shuffle),
@@ -244,20 +319,20 @@ def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | No
         device=device,
         bfloat16=config.bfloat16,
         class_weights=_class_weights(config, device),
+        group=busy,
+        exchange=alone if group.size == 1 else Exchange(network, busy, recipe.gradients == "bfloat16"),
     )
-    began = report.before(folder, config.classes, parts[TRAIN], plan)
-    keep_memory(all_sizes=True)
-    network = _network(config, initial).to(device)
+    began = report.before(folder, config.classes, parts[TRAIN], plan) if group.leads else None
     if recipe.compile != "none":
         network.compile(mode=recipe.compile)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
     every = (recipe.checkpoint_minutes, recipe.checkpoint_steps)
-    checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every)
+    checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every, group=group)
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)
-    curves = tracking.curves(recipe, folder)
-    journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs, recipe.watch, curves)
+    curves = tracking.curves(recipe, folder) if group.leads else tracking.Nowhere()
+    journal = Journal(folder, plan.order, parts[TRAIN], recipe.epochs, recipe.watch, curves, group)
     signals = Signals()
     with signals.listen():
         try:
@@ -265,14 +340,16 @@ def _carry_out(folder: Path, config: Config, parts: Parts, initial: Initial | No
         except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU there is no class of its own
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
-            raise memory.out_of_memory(config.variant, plan.size, config.input.stored, recipe, device) from None
+            sizes = config.variant, plan.size, config.input.stored
+            raise memory.out_of_memory(*sizes, recipe, device, group.size) from None
     try:
         signals.deliver()
         keeper.finish(state)
-        result = _conclude(folder, config, parts, state, began)
+        result = _conclude(folder, config, parts, state, began, group)
     except (KeyboardInterrupt, SystemExit):
         checkpoints.save(state)
-        tell(folder, f"stopped; go on with: alexnet train --resume {folder}")
+        if group.leads:
+            tell(folder, f"stopped; go on with: alexnet train --resume {folder}")
         raise
     checkpoints.clear()
     return result
@@ -285,8 +362,9 @@ def _mean_picture(config: Config, parts: Parts) -> torch.Tensor | None:
 def _network(config: Config, initial: Initial | None) -> torch.nn.Sequential:
     """The network before its first step: drawn, and what comes from other weights copied over that."""
     network = build(config.variant, size=config.input.size, seed=config.seed)
-    if initial and config.weights:
-        fine_tuning.take(network, initial, config.weights.taken)
+    if config.weights:
+        if initial:  # the leading process has it, and the others get its network
+            fine_tuning.take(network, initial, config.weights.taken)
         fine_tuning.freeze(network, fine_tuning.frozen(config.variant, config.recipe.freeze))
     return network
 
@@ -298,14 +376,21 @@ def _class_weights(config: Config, device: torch.device) -> torch.Tensor | None:
     return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32, device=device)
 
 
-def _conclude(folder: Path, config: Config, parts: Parts, state: State, began: Beginning) -> dict[str, Any]:
+def _conclude(
+    folder: Path, config: Config, parts: Parts, state: State, began: Beginning | None, group: Group
+) -> dict[str, Any]:
     """Evaluate the best network on the part that tells most, and write every result."""
     name = next(n for n in (TEST, VALIDATION, TRAIN) if n in parts)
     best = folder / "best.safetensors"
     started = time.monotonic()
-    model = load(best)
-    outputs = probabilities([(model, parts[name])], label=f"evaluating on {name}")
+    everywhere = _everywhere(best, group)
+    outputs, model = None, None
+    if everywhere or group.leads:
+        model = load(best)
+        outputs = shared_probabilities(model, parts[name], group if everywhere else ALONE, f"evaluating on {name}")
     seconds = round(time.monotonic() - started, 3)
+    if began is None or model is None or outputs is None:
+        return group.told({})
     scores = metrics(outputs, parts[name].labels, config.classes) | {"split": name, "views": 1, "seconds": seconds}
     _score(folder, {name: {key: scores[key] for key in ("images", "top1", "top5", "loss")}})
     write_json(folder / "evaluation.json", scores)
@@ -315,7 +400,13 @@ def _conclude(folder: Path, config: Config, parts: Parts, state: State, began: B
     write_json(folder / "result.json", result)
     reported = f"the report: {folder / 'report.html'}"
     tell(folder, f"{name} top-1 {scores['top1']:.2%} of {scores['images']:,} pictures; {reported}")
-    return result
+    return group.told(result)
+
+
+def _everywhere(model: Path, group: Group) -> bool:
+    """Whether all processes see the leading one's model file; on other machines they may not."""
+    described = group.told(files.describe(model) if group.leads else None)
+    return not any(group.largest(not (model.is_file() and files.describe(model) == described)))
 
 
 def _score(folder: Path, scores: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def test_a_step_goes_down_the_cross_entropy(smoothing, weights):
     share = None if weights is None else torch.tensor(weights)
     plan = Plan(recipe, Order(6, 6, 0), pixels, 2, torch.device("cpu"), False, share)
     state = State(network, make_optimizer(network, recipe), Sums.zero(plan.device))
-    update(state, plan, views, labels)
+    update(state, plan, views, labels, plan.weight(labels))
 
     x = ((views.numpy().astype(np.float64) - 127) / 64).transpose(0, 3, 1, 2).reshape(6, 12)
     weight, bias = (parameter.detach().double().numpy() for parameter in before.parameters())

@@ -15,7 +15,8 @@ from typing import NoReturn
 import click
 
 from alexnet.cli.door import cli
-from alexnet.errors import AlexNetError, StorageError
+from alexnet.environment import leads
+from alexnet.errors import AlexNetError, SaidElsewhere, StorageError
 from alexnet.progress import say
 
 # In the order of the commands in the help.
@@ -51,6 +52,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code, getattr(error, "ctx", None))
+    except SaidElsewhere as error:
+        sys.exit(error.exit_code)
     except AlexNetError as error:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -66,7 +69,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     """SIGTERM ends a command as Ctrl-C does: what was half done is cleaned up."""
-    os.write(2, b"alexnet: terminated\n")  # print would fail where the signal came in the middle of another
+    if leads():
+        os.write(2, b"alexnet: terminated\n")  # print would fail where the signal came in the middle of another
     sys.exit(128 + number)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from alexnet.cli.door import command, emit, leave, limited, new_file, percent, refusals
+from alexnet.environment import leads
 from alexnet.errors import UsageError
 from alexnet.pictures.limits import Limits
 
@@ -38,6 +39,8 @@ def train(data: str | None, resume: Path | None, as_json: bool, **options: Any) 
     from alexnet.run import train as run
 
     document = run(data, resume=resume, **options)
+    if not leads():
+        return
     best = document["best"]
     chosen = best["top1"] is not None and document.get("watched") != "test"  # the test part chooses nothing
     scored = f", best validation top-1 {percent(best['top1'])} in epoch {best['epoch']}" if chosen else ""

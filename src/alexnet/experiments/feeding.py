@@ -235,7 +235,7 @@ def loop(store: str, folder: str, way: str, turns: int) -> Figures:
 
     def train(views: Iterator[torch.Tensor]) -> None:
         for _ in range(2):
-            update(state, plan, next(views), labels)
+            update(state, plan, next(views), labels, len(labels))
 
     for _ in range(turns + 1):
         limit = rate(2 * len(labels), lambda: train(repeat(memory)))["rate"]

@@ -91,7 +91,7 @@ def train_ours(variant: str, batch: int) -> Figures:
     labels = torch.randint(0, named(variant).classes, (batch,))
     pixels = Pixels(Input(size=size, stored=256, mean=(120.0,) * 3, scale=(1.0,) * 3))
     plan = Plan(asked, Order(1000, batch, 0), pixels, size, device, bfloat16(asked, device), None)
-    whole = median_seconds(lambda: update(state, plan, views, labels), 6)
+    whole = median_seconds(lambda: update(state, plan, views, labels, batch), 6)
     memory = peak_memory() - before
     norms = {child for child in network.children() if isinstance(child, Normalisation)}
     return {"seconds": whole, "memory": memory, "normalisation": _seconds_of(norms, network, plan, views) / whole}

@@ -28,13 +28,20 @@ AHEAD = 4  # batches in memory beyond the one in use
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures uint8 [B, S, S, 3], labels int64 [B], and one number in [0, 1) per picture for each purpose."""
+    """Pictures uint8 [B, S, S, 3], labels int64 [B], and one number in [0, 1) per picture for each purpose.
+
+    Of a step that several processes share these are this one's; `together` has the labels of them all.
+    """
 
     step: int
     places: NDArray[np.int64]
     pictures: Pixels
     labels: NDArray[np.int64]
     chance: dict[str, NDArray[np.float64]]
+    together: NDArray[np.int64]
+
+
+WHOLE = slice(None)  # of a step: what a process takes that is alone
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,10 @@ class Order:
         """Steps after which `epochs` epochs are complete."""
         return -int(-epochs * self.count // self.batch_size)
 
-    def segments(self, step: int) -> Iterator[tuple[int, int, int]]:
-        """(epoch, first place, number of places) of each epoch that a step touches."""
-        position, left = step * self.batch_size, self.batch_size
+    def segments(self, step: int, share: slice = WHOLE) -> Iterator[tuple[int, int, int]]:
+        """(epoch, first place, number of places) of each epoch that a step, or a share of it, touches."""
+        start, stop, _ = share.indices(self.batch_size)
+        position, left = step * self.batch_size + start, stop - start
         while left:
             epoch, place = divmod(position, self.count)
             size = min(left, self.count - place)
@@ -68,10 +76,10 @@ class Order:
         """Which pictures step `step` takes: int64 [B]."""
         return np.concatenate([self._permutation(e)[p : p + n] for e, p, n in self.segments(step)])
 
-    def chance(self, step: int, purposes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
-        """The step's cells of the table of chance: for each purpose float64 [B] in [0, 1). `purposes` says how many
-        places of an epoch in a row share a cell."""
-        segments = list(self.segments(step))
+    def chance(self, step: int, purposes: Mapping[str, int], share: slice = WHOLE) -> dict[str, NDArray[np.float64]]:
+        """The step's cells of the table of chance, or those of a share of it: for each purpose float64 [B] in [0, 1).
+        `purposes` says how many places of an epoch in a row share a cell."""
+        segments = list(self.segments(step, share))
         return {
             purpose: np.concatenate([chance.uniform(self.seed, purpose, *segment, chunk) for segment in segments])
             for purpose, chunk in purposes.items()
@@ -86,12 +94,16 @@ def _permutation(seed: int, epoch: int, count: int, shuffle: int) -> NDArray[np.
     return chance.buffered_order(seed, epoch, count, shuffle) if shuffle else chance.order(seed, epoch, count)
 
 
-def batches(part: Part, order: Order, purposes: Mapping[str, int], steps: range, threads: int = 1) -> Iterator[Batch]:
-    """The batches of some steps, read ahead by `threads` threads; how many makes no difference to what comes."""
+def batches(
+    part: Part, order: Order, purposes: Mapping[str, int], steps: range, threads: int = 1, share: slice = WHOLE
+) -> Iterator[Batch]:
+    """The batches of some steps, or a share of each, read ahead by `threads` threads; neither how many there are nor
+    how steps are shared makes a difference to what comes."""
 
     def load(step: int) -> Batch:
         places = order.places(step)
-        return Batch(step, places, part.read(places), labels[places], order.chance(step, purposes))
+        own, together = places[share], labels[places]
+        return Batch(step, own, part.read(own), together[share], order.chance(step, purposes, share), together)
 
     labels = part.labels
     yield from ahead(load, steps, threads)

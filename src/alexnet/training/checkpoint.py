@@ -25,6 +25,7 @@ from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.progress import say
 from alexnet.storage import changes, flush, write_json
 from alexnet.training.optimizer import load_named_state, named_state
+from alexnet.training.parallel import ALONE, Group
 from alexnet.weights.files import save_tensors
 
 KEEP = 2
@@ -45,11 +46,9 @@ class Sums:
     def zero(cls, device: torch.device) -> Sums:
         return cls(torch.zeros(3, device=device), torch.full((), -1, dtype=torch.int64, device=device))
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count one step; nothing is read back from the device."""
-        hits = (logits.argmax(1) == labels).sum()
-        count = torch.full_like(loss, len(labels))
-        self.totals += torch.stack([count, loss.detach() * len(labels), hits.to(loss.dtype)])
+    def add(self, step: int, images: int, loss: Tensor, hits: Tensor) -> None:
+        """Count one step, its mean loss and how many pictures it had right; nothing is read back from the device."""
+        self.totals += torch.stack([torch.full_like(loss, images), loss * images, hits])
         newly = ~torch.isfinite(loss) & (self.bad_step < 0)
         self.bad_step = torch.where(newly, step, self.bad_step)
 
@@ -88,12 +87,15 @@ class Checkpoints:
     step: int | None = None  # that the newest one holds
     last: float = field(default_factory=time.monotonic)
     cost: float | None = None  # seconds of the last save
+    group: Group = ALONE  # whose leading process reads and writes
+
+    def planned(self, step: int) -> bool:
+        """Whether every process saves after this step."""
+        return bool(self.steps) and step % self.steps == 0
 
     def due(self, state: State) -> bool:
-        """Whether it is time to save again."""
-        if self.steps and state.step % self.steps == 0:
-            return True
-        if self.steps and not self.minutes:
+        """Whether it is time to save again, by the leading process's clock."""
+        if (self.steps and not self.minutes) or not self.group.leads:
             return False
         if self.cost is None:
             self.cost = SLOW_SYNC + sum(tensor.nbytes for tensor in state.tensors().values()) / SLOW_DISK
@@ -102,7 +104,7 @@ class Checkpoints:
     def save(self, state: State) -> None:
         """Write a checkpoint, unless it is there, and drop all but the newest. Raises StorageError; what was there
         stays valid."""
-        if state.step == self.step:
+        if state.step == self.step or not self.group.leads:
             return
         started = time.monotonic()
         target = self.folder / f"{state.step:09d}"
@@ -139,6 +141,15 @@ class Checkpoints:
         One that a kill left unfinished is removed. A damaged one is said, and removed once one before it is found
         whole. Raises WeightsError if all are damaged, UsageError if the run was configured otherwise.
         """
+        document, tensors = self._newest() if self.group.leads else (None, None)
+        if (document := self.group.told(document)) is None:
+            return False
+        _restore(state, document, self.group.copied(tensors))
+        self.step = state.step
+        return True
+
+    def _newest(self) -> tuple[dict[str, Any], dict[str, Tensor]] | tuple[None, None]:
+        """What the newest whole checkpoint holds."""
         self._drop(folder for folder in self._all() if not (folder / "state.json").exists())
         damaged: list[Path] = []
         for folder in reversed(self._all()):
@@ -150,20 +161,19 @@ class Checkpoints:
                 continue
             if found := changes(document["config"], self.config):
                 raise UsageError(f"--resume: config.json has changed since the run began: {'; '.join(found)}")
-            _restore(state, document, tensors)
-            self.step = state.step
             self._drop(damaged)
-            return True
+            return document, tensors
         if damaged:
             raise WeightsError(f"{self.folder}: every checkpoint is damaged; start the run anew with --force")
-        return False
+        return None, None
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*") if path.name.isdigit())
 
     def clear(self) -> None:
         """Drop every checkpoint: the run is complete."""
-        self._drop(self._all())
+        if self.group.leads:
+            self._drop(self._all())
 
     def _drop(self, folders: Iterable[Path]) -> None:
         """Remove checkpoints, each its commit first: a kill in between leaves one unfinished, not one damaged."""

@@ -25,7 +25,7 @@ from alexnet.pictures.prepare import open_store
 from alexnet.pictures.skip_list import read_skip_list
 from alexnet.pictures.store import Part, Store, class_counts, rule_text
 from alexnet.progress import say
-from alexnet.training import fine_tuning, memory, recipes, tracking
+from alexnet.training import fine_tuning, memory, parallel, recipes, tracking
 from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
 from alexnet.training.statistics import colour_components
@@ -159,6 +159,7 @@ def resolve(
     recipe: Recipe,
     draft: Variant,
     initial: Initial | None = None,
+    processes: int = 1,
 ) -> tuple[Config, Parts]:
     """Open the pictures and settle everything that depends on them; `draft` may have any number of classes."""
     frame = initial.description.input if initial else _frame(recipe, draft)
@@ -166,20 +167,13 @@ def resolve(
     device = choose_device(recipe)
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     frozen = fine_tuning.frozen(draft, recipe.freeze)
-    memory.check(draft, size, stored, recipe, device)
+    memory.check(draft, size, stored, recipe, device, processes)
     tracking.check(recipe)
-    kept: dict[str, Any] = {"leave_out": skip_list, "unreadable": recipe.unreadable, "limits": recipe.limits}
-    store = open_store(data, stored, frame.resize, frame.decode, **kept)
+    store, parts = open_parts(data, valid, frame, recipe, skip_list, seed)
     if initial and store.rule != (wanted := rule_text(frame.resize, frame.decode)):
         raise UsageError(f"{data}: prepared with {store.rule}, but the weights want {wanted}")
-    parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
-    if valid is not None:
-        other = open_store(valid, stored, store.resize, store.decode, **kept)
-        if other.rule != store.rule:
-            raise UsageError(f"--valid {valid} was prepared with {other.rule}, the training pictures with {store.rule}")
-        chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
-        parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
-    recipe = _with_colours(_for_parts(recipe, draft, parts), parts[TRAIN])
+    recipe = _with_colours(_for_parts(recipe, draft, parts, processes), parts[TRAIN])
+    parallel.check(processes, recipe.batch_size, device)
     if initial and recipe.layer_decay is None:
         recipe = replace(recipe, layer_decay=fine_tuning.LAYER_DECAY)
     variant = _for_classes(draft, store.classes, recipe)
@@ -205,6 +199,37 @@ def resolve(
     return config, parts
 
 
+def open_parts(
+    data: str | os.PathLike[str],
+    valid: str | os.PathLike[str] | None,
+    frame: Input,
+    recipe: Recipe,
+    skip_list: tuple[str, ...],
+    seed: int,
+) -> tuple[Store, Parts]:
+    """The store of DATA, and the parts of a run: those of the store, or with VALID's as the validation part."""
+    kept: dict[str, Any] = {"leave_out": skip_list, "unreadable": recipe.unreadable, "limits": recipe.limits}
+    store = open_store(data, frame.stored, frame.resize, frame.decode, **kept)
+    parts = split_parts(store, recipe.validation if valid is None else 0.0, seed)
+    if valid is not None:
+        other = open_store(valid, frame.stored, store.resize, store.decode, **kept)
+        if other.rule != store.rule:
+            raise UsageError(f"--valid {valid} was prepared with {other.rule}, the training pictures with {store.rule}")
+        chosen = other.parts.get(VALIDATION) or other[default_split(other, {})]
+        parts[VALIDATION] = relabelled(chosen, other.classes, store.classes, str(valid))
+    return store, parts
+
+
+def reopened(config: Config) -> Parts:
+    """The parts of a run that another process has resolved. Raises UsageError where they are not the same here."""
+    asked = (config.data, config.valid, config.input, config.recipe, config.skip_list, config.seed)
+    store, parts = open_parts(*asked)
+    valid_digest = None if config.valid is None else parts[VALIDATION].digest
+    if (store.digest, valid_digest) != (config.digest, config.valid_digest):
+        raise UsageError(f"{config.data}: not the same pictures on every machine")
+    return parts
+
+
 def _frame(recipe: Recipe, draft: Variant) -> Input:
     """Side of the view and of the stored picture, and the resize rule; what is subtracted comes later."""
     size = recipe.size or draft.size
@@ -224,13 +249,14 @@ def difference(old: Config, new: Config) -> str | None:
     return None if same else "some of its pictures or labels differ"
 
 
-def _for_parts(recipe: Recipe, draft: Variant, parts: Parts) -> Recipe:
+def _for_parts(recipe: Recipe, draft: Variant, parts: Parts, processes: int) -> Recipe:
     """The recipe for as many pictures as there are. Raises UsageError for what cannot work with them."""
     if recipe.batch_size > len(parts[TRAIN]):
         say(f"batch_size={len(parts[TRAIN])} instead of {recipe.batch_size}: there are no more training pictures")
         recipe = replace(recipe, batch_size=len(parts[TRAIN]))
-    if recipe.batch_size == 1 and any(isinstance(layer, architecture.BatchNorm) for _, layer in draft.layers):
-        raise UsageError(f"{draft.name}: batch normalisation needs two pictures in a batch or more")
+    normal = recipe.batch_size if recipe.batch_statistics == "global" else recipe.batch_size // processes
+    if normal == 1 and any(isinstance(layer, architecture.BatchNorm) for _, layer in draft.layers):
+        raise UsageError(f"{draft.name}: batch normalisation needs two pictures in a process's batch or more")
     if VALIDATION not in parts and recipe.stop_on.startswith("valid"):
         raise UsageError(f"--set stop_on={recipe.stop_on} needs a validation part, and there is none")
     if TEST not in parts and recipe.watch == TEST:

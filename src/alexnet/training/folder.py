@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import sys
 from collections import Counter
@@ -49,6 +50,20 @@ def _content(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         raise UsageError(f"{folder}: cannot be a run folder: {error.strerror}") from None
+
+
+def claim(folder: Path, job: str) -> None:
+    """Let the lock say which job of torchrun the run belongs to."""
+    (folder / LOCK).write_text(job)
+
+
+def claimed(folder: Path, job: str) -> bool:
+    """Whether the run in a folder is one that this job of torchrun has begun: when it starts again, it goes on."""
+    try:
+        begun = bool(json.loads((folder / CONFIG).read_text("utf-8")))
+        return begun and bool(job) and (folder / LOCK).read_text("utf-8") == job
+    except (OSError, ValueError):
+        return False
 
 
 def clear(folder: Path) -> None:

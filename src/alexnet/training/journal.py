@@ -21,6 +21,7 @@ from alexnet.pictures.layout import VALIDATION
 from alexnet.pictures.store import Part
 from alexnet.storage import write_csv
 from alexnet.training.checkpoint import State, Sums
+from alexnet.training.parallel import ALONE, Group
 from alexnet.training.tracking import Curves, Nowhere
 
 COLUMNS = "epoch,step,images,seconds,learning_rate,train_loss,train_top1,valid_loss,valid_top1,valid_top5".split(",")
@@ -37,6 +38,7 @@ class Journal:
     epochs: int
     watched: str = VALIDATION  # the part that is looked at after each epoch
     curves: Curves = field(default_factory=Nowhere)
+    group: Group = ALONE
     started: float = field(default_factory=time.monotonic)
     spoken: float = field(default_factory=time.monotonic)
     before: dict[str, float] = field(default_factory=lambda: {"run": 0.0, "steps": 0.0})
@@ -88,8 +90,8 @@ class Journal:
         return f"step {step} (epoch {self.order.epochs(step) + 1}; pictures {', '.join(names)}, …)"
 
     def tick(self, state: State) -> None:
-        """A progress line every few seconds."""
-        if time.monotonic() - self.spoken < SPEAK_EVERY:
+        """A progress line every few seconds, by the leading process: the sums are everybody's."""
+        if time.monotonic() - self.spoken < SPEAK_EVERY or not self.group.leads:
             return
         loss, top1 = self.look(state)
         self.clock(state)
@@ -116,6 +118,9 @@ class Journal:
         }
         state.history.append(row)
         state.sums = Sums.zero(state.sums.totals.device)
+        self.spoken = time.monotonic()
+        if not self.group.leads:
+            return
         self.write(state.history)
         self.curves.add(row)
         checked = f"  {self.watched} loss {row['valid_loss']:.3f} top-1 {row['valid_top1']:.2%}" if valid else ""
@@ -123,7 +128,6 @@ class Journal:
             self.folder,
             f"epoch {row['epoch']}/{self.epochs}  loss {loss:.3f} top-1 {top1:.1%}{checked}  {row['seconds']:.0f} s",
         )
-        self.spoken = time.monotonic()
 
     def write(self, history: list[dict[str, Any]]) -> None:
         """history.csv, whole."""
@@ -174,8 +178,9 @@ class Signals:
         if self.received is not None:
             signal.raise_signal(self.received)
 
-    def check(self, folder: Path) -> None:
-        """Raise Interrupted if a signal has come."""
-        if self.received is not None:
-            name = signal.Signals(self.received).name
-            raise Interrupted(f"{name}: stopped; go on with: alexnet train --resume {folder}", self.received)
+    def check(self, folder: Path, group: Group) -> None:
+        """Raise Interrupted if a signal has come to any of the processes."""
+        (number,) = group.largest(self.received or 0)
+        if number:
+            name = signal.Signals(number).name
+            raise Interrupted(f"{name}: stopped; go on with: alexnet train --resume {folder}", number)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from alexnet.evaluation.evaluate import probabilities
+from alexnet.evaluation.evaluate import BATCH, probabilities
 from alexnet.evaluation.metrics import metrics
 from alexnet.pictures.layout import TEST, VALIDATION
 from alexnet.pictures.store import Part
@@ -18,6 +19,7 @@ from alexnet.storage import link, whole
 from alexnet.training.checkpoint import State
 from alexnet.training.config import Config
 from alexnet.training.fine_tuning import training_mode
+from alexnet.training.parallel import Group
 from alexnet.training.recipe import EXECUTION, Recipe, to_json
 from alexnet.training.train import Plan
 from alexnet.weights import files
@@ -37,24 +39,30 @@ class Keeper:
     mean: torch.Tensor | None
 
     def validate(self, state: State) -> dict[str, Any] | None:
-        """Metrics on the part that is watched; the best network so far is saved if that part may choose. Without such
+        """Scores on the part that is watched; the best network so far is saved if that part may choose. Without such
         a part: None."""
-        self._keep_kernels(state)
+        if self.plan.group.leads:
+            self._keep_kernels(state)
         if self.part is None:
             return None
         model = Model(TorchEngine(state.network, self.plan.pixels), self._description({}))
         state.network.eval()
         with self.plan.arithmetic():
-            outputs = probabilities([(model, self.part)])
+            outputs = shared_probabilities(model, self.part, self.plan.group)
         training_mode(state.network)
-        found = metrics(outputs, self.part.labels, self.config.classes)
+        return self.plan.group.told(None if outputs is None else self._judge(state, self.part, outputs))
+
+    def _judge(self, state: State, part: Part, outputs: NDArray[np.float64]) -> dict[str, Any]:
+        found = metrics(outputs, part.labels, self.config.classes)
         scores = {key: found[key] for key in ("images", "top1", "top5", "loss")}
         if self._chooses and all(_rank(scores) > _rank(validation(row)) for row in state.history):
             self.save("best", state, {"epoch": self.plan.order.epochs(state.step), VALIDATION: scores})
-        return found
+        return scores
 
     def finish(self, state: State) -> None:
         """Save the last network; where it is the best too, one file carries both names."""
+        if not self.plan.group.leads:
+            return
         row = state.history[-1]
         best, last = self.folder / "best.safetensors", self.folder / "last.safetensors"
         if self._chooses and best_row(state.history, self.config.recipe) is row and best.exists():
@@ -94,6 +102,21 @@ class Keeper:
         epoch = self.plan.order.epochs(state.step)
         with whole(kernels / f"{epoch:04d}.npy") as partial:
             np.save(partial, first.weight.detach().cpu().numpy())
+
+
+def shared_probabilities(
+    model: Model, part: Part, group: Group, label: str | None = None
+) -> NDArray[np.float64] | None:
+    """`probabilities` of a part, found by all processes; the leading one gets them, the others None.
+
+    Each takes some of the batches that a process by itself would take, so that no bit depends on how many there are.
+    """
+    count = -(-len(part) // BATCH)
+    ends = [min(len(part), BATCH * replace(group, rank=rank).share(count).stop) for rank in range(group.size)]
+    starts = [0, *ends[:-1]]
+    own = part.take(np.arange(starts[group.rank], ends[group.rank]))
+    outputs = probabilities([(model, own)], label=label) if len(own) else np.empty((0, len(model.classes)))
+    return group.gathered(outputs, [end - start for start, end in zip(starts, ends, strict=True)])
 
 
 def validation(row: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -44,25 +45,32 @@ def available_bytes(device: torch.device) -> int | None:
         return machine
 
 
-def fitting_batch(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> int | None:
-    """The largest batch whose forecast fits into the memory available, rounded down to a power of two."""
+def fitting_batch(
+    variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device, processes: int = 1
+) -> int | None:
+    """The largest batch whose forecast fits into the memory available, rounded down to a power of two.
+
+    Of several processes those of this machine share its memory, unless each has a GPU."""
     available = available_bytes(device)
     if available is None:
         return None
-    room = available - fixed_bytes(variant, size, recipe)
-    batch = room // picture_bytes(variant, size, stored)
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes > 1 and device.type == "cpu" else 1
+    room = available // beside - fixed_bytes(variant, size, recipe)
+    batch = processes * (room // picture_bytes(variant, size, stored))
     return 2 ** int(math.log2(batch)) if batch >= 1 else 0
 
 
-def out_of_memory(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> UsageError:
+def out_of_memory(
+    variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device, processes: int = 1
+) -> UsageError:
     """The error that names a batch size that fits."""
-    fits = fitting_batch(variant, size, stored, recipe, device)
+    fits = fitting_batch(variant, size, stored, recipe, device, processes)
     remedy = f"--set batch_size={fits} fits" if fits else "free some memory or lower --set batch_size"
     return UsageError(f"not enough memory to train {variant.name} with batch_size={recipe.batch_size}: {remedy}")
 
 
-def check(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device) -> None:
+def check(variant: Variant, size: int, stored: int, recipe: Recipe, device: torch.device, processes: int = 1) -> None:
     """Raise UsageError, naming the batch size that fits, when the forecast exceeds the memory available."""
-    fits = fitting_batch(variant, size, stored, recipe, device)
+    fits = fitting_batch(variant, size, stored, recipe, device, processes)
     if fits is not None and recipe.batch_size >= 2 * max(1, fits):
-        raise out_of_memory(variant, size, stored, recipe, device)
+        raise out_of_memory(variant, size, stored, recipe, device, processes)

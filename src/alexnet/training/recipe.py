@@ -156,12 +156,15 @@ class Recipe:
     max_frames: int = LIMITS.frames  # the same: of an animation, pages of a TIFF
     max_bytes: int = LIMITS.bytes  # the same: of a file
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_statistics: Literal["own", "global"] = "own"  # of batch normalisation: each process's own share, or all's
+    gradients: Literal["float32", "bfloat16"] = "float32"  # as which they travel between processes
     compile: Literal["none", "default", "reduce-overhead"] = "none"  # mode of torch.compile; the last uses CUDA graphs
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = 1  # threads that read ahead
     checkpoint_minutes: float = 0.0  # between two
     checkpoint_steps: int = 0  # between two; where both are 0: as often as costs 2 % of the time
     track: Literal["none", "tensorboard"] = "none"  # where the curves go besides history.csv
+    timeout: float = 600.0  # seconds in which another process must answer while they train
 
     @property
     def limits(self) -> Limits:
@@ -169,7 +172,7 @@ class Recipe:
         return Limits(self.max_pixels, self.max_frames, self.max_bytes)
 
 
-EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps", "track"})
+EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps", "track", "timeout"})
 """Fields that may differ on resume: they change where and when, not what."""
 
 
@@ -259,6 +262,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "workers": (1, 256),
     "checkpoint_minutes": (0, 1e6),
     "checkpoint_steps": (0, 1e9),
+    "timeout": (1, 1e6),
     "max_pixels": (1, 1e12),
     "max_frames": (1, 1e12),
     "max_bytes": (1, 1e12),

@@ -24,6 +24,7 @@ from alexnet.training.checkpoint import Checkpoints, State
 from alexnet.training.fine_tuning import training_mode
 from alexnet.training.journal import Journal, Signals
 from alexnet.training.optimizer import rate, set_rate, stopped
+from alexnet.training.parallel import ALONE, Group, Meetings, alone
 from alexnet.training.recipe import Recipe, phase_at, purposes, views_in
 
 
@@ -38,6 +39,8 @@ class Plan:
     device: torch.device
     bfloat16: bool
     class_weights: Tensor | None
+    group: Group = ALONE
+    exchange: Callable[[Tensor], Tensor] = alone
 
     @cached_property
     def steps(self) -> int:
@@ -76,14 +79,21 @@ class Plan:
             pictures.record_stream(here)  # its memory may be used again only once this stream is done with it
             yield batch, pictures
 
-    def tensors(self, batch: Batch, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Training views [B, size, size, 3] and labels [B] of a batch whose pictures are on the device; the chance
-        stays here, where corners of crops are read from it."""
+    def weight(self, labels: Tensor) -> Tensor | int:
+        """What the sum of a step's losses is divided by: how many pictures it has, or what their classes weigh."""
+        return len(labels) if self.class_weights is None else self.class_weights[labels].sum()
+
+    def tensors(self, batch: Batch, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor | int]:
+        """Training views [B, size, size, 3] and labels [B] of a batch whose pictures are on the device, and the weight
+        of the whole step; the chance stays here, where corners of crops are read from it."""
         chance = {purpose: single(cells) for purpose, cells in batch.chance.items()}
         views = augment(
             pictures, chance, views_in(self.recipe, self.phase(batch.step)), self.size, self.pixels.rgb_mean
         )
-        return views, torch.from_numpy(batch.labels).to(self.device, non_blocking=True)
+        labels, together = (
+            torch.from_numpy(some).to(self.device, non_blocking=True) for some in (batch.labels, batch.together)
+        )
+        return views, labels, self.weight(together)
 
 
 def train(
@@ -100,39 +110,49 @@ def train(
     `validate` is called after each epoch, keeps what it wants of the network and returns its metrics. Raises
     DivergedError, Interrupted (after a checkpoint) and StorageError.
     """
-    recipe = plan.recipe
+    recipe, group, meetings = plan.recipe, plan.group, Meetings(plan.group)
     training_mode(state.network)
     journal.begin(state)
-    found = batches(part, plan.order, plan.purposes, range(state.step, plan.steps), recipe.workers)
+    share, steps = group.share(recipe.batch_size), range(state.step, plan.steps)
+    found = batches(part, plan.order, plan.purposes, steps, recipe.workers, share)
     for batch, pictures in plan.carry(found):
         if stopped(state.history, recipe.stop_on, recipe.patience):
             break
         phase = plan.phase(batch.step)
         learning_rate = rate(recipe, batch.step, plan.steps, state.history, phase)
         set_rate(state.optimizer, learning_rate, phase)
-        torch.manual_seed(dropout_seed(plan.order.seed, batch.step))
+        torch.manual_seed(dropout_seed(plan.order.seed, batch.step, group.rank))
         update(state, plan, *plan.tensors(batch, pictures))
         journal.tick(state)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
             with journal.pause():
                 journal.approve(state)  # a network that diverged is not validated, nor kept as the best
                 journal.epoch(state, learning_rate, validate(state))
-        if checkpoints.due(state) or signals.received:
+        asked = meetings.heard(state.step, checkpoints.due(state), signals.received is not None)
+        if any(asked) or checkpoints.planned(state.step):
             with journal.pause():
                 journal.approve(state)
                 journal.clock(state)
                 checkpoints.save(state)
-            signals.check(journal.folder)
+            signals.check(journal.folder, group)
     journal.clock(state)
 
 
-def update(state: State, plan: Plan, views: Tensor, labels: Tensor) -> None:
-    """One step: forward, loss, backward, new weights, unless a loss was not finite. Nothing waits for the device."""
+def update(state: State, plan: Plan, views: Tensor, labels: Tensor, weight: Tensor | int) -> None:
+    """One step: forward, loss, backward, new weights, unless a loss was not finite. Nothing waits for the device.
+
+    `weight` is the whole step's, so that losses and gradients of several processes need but be added up.
+    """
     with plan.arithmetic():
-        logits = state.network(plan.pixels(views)).float()
-    loss = F.cross_entropy(logits, labels, plan.class_weights, label_smoothing=plan.recipe.label_smoothing)
+        logits = state.network(plan.pixels(views))
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    smoothing = plan.recipe.label_smoothing
+    summed = F.cross_entropy(logits, labels, plan.class_weights, reduction="sum", label_smoothing=smoothing)
+    loss = summed / weight
     loss.backward()
-    state.sums.add(state.step, loss, logits, labels)
+    hits = (logits.argmax(1) == labels).sum()
+    figures = plan.exchange(torch.stack([loss.detach(), hits.to(loss.dtype)]))
+    state.sums.add(state.step, plan.order.batch_size, *figures)
     state.optimizer.found_inf = state.sums.found_inf  # type: ignore[attr-defined]
     state.optimizer.step()
     state.optimizer.zero_grad()

@@ -85,8 +85,8 @@ def _views(part: Part, places: NDArray[np.int64], plan: Plan) -> Pixels:
     """Training views of some pictures, uint8 [N, size, size, 3], with the chance of the first epoch."""
     columns = plan.purposes.items()
     cells = {p: chance.uniform(plan.order.seed, p, 0, 0, len(part), chunk)[places] for p, chunk in columns}
-    batch = Batch(0, places, part.read(places), part.labels[places], cells)
-    views, _ = plan.tensors(*next(plan.carry([batch])))
+    batch = Batch(0, places, part.read(places), part.labels[places], cells, part.labels[places])
+    views, *_ = plan.tensors(*next(plan.carry([batch])))
     return views.clamp(0, 255).byte().cpu().numpy()
 
 
