@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -166,7 +167,8 @@ def joined() -> Iterator[Group]:
         return
     _end_with_parent()
     try:
-        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        shared, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        store = dist.PrefixStore(_round(shared, rank, size), shared)
         dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise NetworkError(f"torchrun's processes do not find each other: {str(error).splitlines()[0]}") from None
@@ -183,6 +185,28 @@ def joined() -> Iterator[Group]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _round(store: Store, rank: int, size: int) -> str:
+    """A name for this start of the processes that all of them know and none before did.
+
+    torchrun keeps one store for a job, in which lies what processes that it has started anew had told each other. So
+    each asks under a name of its own, and the leading one answers those that are there, until all have its answer.
+    """
+    mine = uuid.uuid4().hex
+    store.set(f"here {rank}", mine)
+    if rank:
+        name: str = store.get(f"round {mine}").decode()
+        store.add(f"met {name}", 1)
+        return name
+    answered: dict[int, str] = {}
+    while store.add(f"met {mine}", 0) < size - 1:
+        for other in range(1, size):
+            if store.check([f"here {other}"]) and (asked := store.get(f"here {other}").decode()) != answered.get(other):
+                store.set(f"round {asked}", mine)
+                answered[other] = asked
+        time.sleep(0.01)
+    return mine
 
 
 def _backend() -> str:
