@@ -74,6 +74,16 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def peak_memory() -> int:
+    """Most bytes that this process has held so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 KEPT = 2**25  # bytes of the largest block that the C library can be told to keep, unless it is to keep all
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from alexnet.errors import StorageError
 
@@ -68,6 +68,19 @@ def alone(path: Path) -> Iterator[None]:
 
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def lock(file: IO[str]) -> bool:
+    """Have an open file to ourselves while it is open; whether nobody else has it. The system ends that with the
+    process, so that it cannot be left behind."""
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def sweep(folder: Path) -> None:

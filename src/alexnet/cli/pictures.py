@@ -90,6 +90,13 @@ def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -
 @click.option(
     "--from", "origin", type=click.Path(path_type=Path), help="Folder with the files of a data set known by name."
 )
+@click.option(
+    "--unreadable",
+    type=click.Choice(["refuse", "skip"]),
+    default="refuse",
+    show_default=True,
+    help="skip: leave out pictures that cannot be decoded, if they are at most 1 %.",
+)
 @limited
 @click.option("--force", is_flag=True, help="Overwrite a store.")
 def prepare(
@@ -100,18 +107,23 @@ def prepare(
     decode: Any,
     kept: Any,
     origin: Path | None,
+    unreadable: Any,
     limits: Limits,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Decode DATA once into a store that opens at once."""
+    """Decode DATA once into a store that opens at once.
+
+    Beyond a gigabyte it says beforehand how long it takes, and goes on where a command that was stopped had come to.
+    """
     import time
 
     from alexnet.pictures.prepare import prepare as make
 
     started = time.monotonic()
-    store = make(data, out, size, resize, force, decode=decode, kept=kept, origin=origin, limits=limits)
+    rules = {"decode": decode, "kept": kept, "unreadable": unreadable, "limits": limits}
+    store = make(data, out, size, resize, force, origin=origin, **rules)
     used = sum(file.stat().st_size for file in out.iterdir())
-    pictures = sum(map(len, store.parts.values()))
+    pictures = sum(map(len, store.all_parts.values()))
     document = {"pictures": pictures, "bytes": used, "seconds": round(time.monotonic() - started, 3)}
     emit(document, as_json, f"{pictures:,} pictures, {used / 1e6:.1f} MB in {out}, {document['seconds']} s")

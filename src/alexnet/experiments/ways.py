@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import statistics
 import sys
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alexnet.environment import keep_memory
+from alexnet.environment import keep_memory, peak_memory
 from alexnet.network.architecture import Input, ResponseNorm, Variant
 from alexnet.network.variants import variant as named
 from alexnet.weights.files import Description
@@ -235,12 +234,6 @@ def data_way(what: str, arguments: list[str]) -> Figures:
         "loop": lambda store, folder, way, turns: feeding.loop(store, folder, way, int(turns)),
     }
     return ways[what](*arguments)
-
-
-def peak_memory() -> int:
-    """Most bytes that this process has held so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main() -> None:

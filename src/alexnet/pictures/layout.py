@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from alexnet.errors import UsageError
@@ -15,6 +15,7 @@ PARTS = {
     VALIDATION: re.compile(r"val(id(ation)?)?([-_ ]?(set|data|images?|\d+))?", re.IGNORECASE),
     TEST: re.compile(r"test(ing)?([-_ ]?(set|data|images?|\d+))?", re.IGNORECASE),
 }
+UNKNOWN = -2  # the class of every picture of a part that has no labels, as the test part of a challenge
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .pbm .pgm .ppm .pnm .avif".split()
 )
@@ -22,14 +23,17 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Samples:
-    """Which pictures there are: classes in order, and for each part the paths with their class index.
+    """Which pictures there are: classes in order, and for each part the paths with their class index, or UNKNOWN with
+    all of them.
 
-    `strays` are files that lie in the source but are no samples.
+    `strays` are files that lie in the source but are no samples; `codes` says what else the classes are called, a list
+    as long as theirs for each naming.
     """
 
     classes: tuple[str, ...]
     parts: dict[str, tuple[tuple[str, int], ...]]
     strays: tuple[str, ...] = ()
+    codes: dict[str, tuple[str | int, ...]] = field(default_factory=dict)
 
 
 def arrange(paths: Iterable[str], what: str) -> Samples:

@@ -1,9 +1,9 @@
 """Pictures decoded once: uint8 arrays on disk that training, evaluation and prediction open memory-mapped.
 
 A store is a folder: `store.json` (classes, resize rule, digests), and for each part `<part>.npy`, uint8
-[N, size, size, 3] (or JPEGs: `forms`); `<part>.labels.npy`, int64 [N]; `<part>.paths.txt`. One that is made on first
-use lies in the user's cache under a key: digest of the sorted paths, sizes and modification times, and of the rule by
-which files become pictures.
+[N, size, size, 3] (or JPEGs: `forms`; beyond a gigabyte in several files: `shards`); `<part>.labels.npy`, int64 [N];
+`<part>.paths.txt`. One that is made on first use lies in the user's cache under a key: digest of the sorted paths,
+sizes and modification times, and of the rule by which files become pictures.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.errors import UsageError
+from alexnet.pictures import shards
 from alexnet.pictures.decode import Decoding, Pixels, Resize
-from alexnet.pictures.forms import FORMS, Kept, Pictures
-from alexnet.pictures.layout import Samples
+from alexnet.pictures.forms import Kept, Pictures
+from alexnet.pictures.layout import UNKNOWN, Samples
 from alexnet.pictures.sources import Read
 
-FORMAT = 3
-READABLE = (1, 2, 3)  # the first knew neither scaled decoding nor JPEGs, the second no colour profiles
+FORMAT = 4
+READABLE = (1, 2, 3, 4)  # 1 knew neither scaled decoding nor JPEGs, 2 no colour profiles, 3 no shards
 SPREAD = 10_000  # pictures of a part, at most, that a statistic is taken over
 REFUSED = -1  # the label of a picture that could not be decoded and was skipped; its pixels are zero
 
@@ -91,7 +93,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Store:
-    """An open store."""
+    """An open store.
+
+    `unlabelled` are parts whose classes nobody tells, as of a challenge's test pictures: they can be predicted, not
+    trained on or scored. `codes` says what else the classes are called, a list as long as theirs for each naming.
+    """
 
     folder: Path
     name: str
@@ -104,6 +110,8 @@ class Store:
     skipped: dict[str, str]
     strays: int
     repeated: dict[str, int]
+    unlabelled: dict[str, Part] = field(default_factory=dict)
+    codes: dict[str, tuple[str | int, ...]] = field(default_factory=dict)
 
     @property
     def rule(self) -> str:
@@ -121,8 +129,13 @@ class Store:
         """Pictures of each class in each part."""
         return {name: class_counts(self.classes, part.labels) for name, part in self.parts.items()}
 
+    @property
+    def all_parts(self) -> dict[str, Part]:
+        """Those with labels and those without."""
+        return {**self.parts, **self.unlabelled}
+
     def __getitem__(self, part: str) -> Part:
-        return self.parts[part]
+        return self.all_parts[part]
 
 
 def rule_text(resize: Resize, decode: Decoding) -> str:
@@ -148,24 +161,30 @@ def opened(folder: Path) -> Store:
             raise UsageError(f"{folder}: a store of format {document['format']}; this version reads {FORMAT}")
         classes, size, kept = tuple(document["classes"]), document["size"], document.get("store", "raw")
         parts = {
-            name: _open_part(folder, name, kept, (entry["count"], size, size, 3), len(classes), entry["digest"])
-            for name, entry in document["parts"].items()
+            name: _open_part(folder, name, kept, entry, size, len(classes)) for name, entry in document["parts"].items()
         }
+        unlabelled = {name: part for name, part in parts.items() if len(part) and part.labels[0] == UNKNOWN}
+        labelled = {name: part for name, part in parts.items() if name not in unlabelled}
+        codes = {naming: tuple(names) for naming, names in document.get("codes", {}).items()}
         fields = (document["name"], classes, size, document["resize"], document.get("decode", "full"), kept)
         beside = document["skipped"], document["strays"], document.get("repeated", {})
-        return Store(folder, *fields, parts, *beside)
+        return Store(folder, *fields, labelled, *beside, unlabelled, codes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise UsageError(f"{folder}: not a whole store: {error}; prepare it anew") from None
 
 
-def _open_part(folder: Path, name: str, kept: Kept, shape: tuple[int, ...], classes: int, digest: str) -> Part:
-    pictures = FORMS[kept].open(folder, name, shape)
+def _open_part(folder: Path, name: str, kept: Kept, entry: dict[str, Any], size: int, classes: int) -> Part:
+    count = entry["count"]
+    pieces = [(shard["name"], shard["count"]) for shard in entry.get("shards", [{"name": name, "count": count}])]
+    pictures = shards.opened(folder, kept, pieces, (size, size, 3))
     labels = np.load(folder / f"{name}.labels.npy", allow_pickle=False)
-    if labels.shape != shape[:1] or labels.dtype != np.int64:
-        raise ValueError(f"{name}.labels.npy is {labels.dtype} {labels.shape}, not int64 {shape[:1]}")
-    if len(labels) and not REFUSED <= labels.min() <= labels.max() < classes:
+    if labels.shape != (count,) or pictures.shape[0] != count or labels.dtype != np.int64:
+        raise ValueError(f"{name}.labels.npy is {labels.dtype} {labels.shape}, not int64 {(count,)}")
+    rows = np.flatnonzero(labels != REFUSED)
+    known = labels[rows]
+    if len(rows) and not (0 <= known.min() <= known.max() < classes or (known == UNKNOWN).all()):
         raise ValueError(f"{name}.labels.npy holds labels of no class")
-    return Part(pictures, labels, folder / f"{name}.paths.txt", np.flatnonzero(labels != REFUSED), digest)
+    return Part(pictures, labels, folder / f"{name}.paths.txt", rows, entry["digest"])
 
 
 def store_of(part: Part) -> Store:
@@ -189,14 +208,15 @@ class Stored:
 
     def samples(self) -> Samples:
         parts = {
-            name: tuple(zip(part.paths, part.labels.tolist(), strict=True)) for name, part in self.store.parts.items()
+            name: tuple(zip(part.paths, part.labels.tolist(), strict=True))
+            for name, part in self.store.all_parts.items()
         }
-        return Samples(self.store.classes, parts)
+        return Samples(self.store.classes, parts, codes=self.store.codes)
 
     def pictures(self, paths: Sequence[str]) -> Iterator[tuple[int, Read]]:
         rows = {
             path: (part, row)
-            for part in self.store.parts.values()
+            for part in self.store.all_parts.values()
             for row, path in zip(part.rows, part.paths, strict=True)
         }
         for index, path in enumerate(paths):

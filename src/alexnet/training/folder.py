@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from alexnet.errors import StorageError, UsageError
-from alexnet.storage import write_json
+from alexnet.storage import lock, write_json
 
 LOCK = ".lock"
 CONFIG = "config.json"
@@ -31,8 +29,9 @@ def own(folder: Path, force: bool, existing: bool = False) -> Iterator[None]:
             raise UsageError(f"{folder} is not a run folder; --force overwrites runs alone")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("a+") as lock:
-            _lock(folder, lock)
+        with (folder / LOCK).open("a+") as file:
+            if not lock(file):
+                raise UsageError(f"{folder}: another process is training there; choose another --out")
             try:
                 yield
             finally:
@@ -97,15 +96,3 @@ def resumable(folder: Path) -> Iterator[None]:
 
 def _reason(folder: Path, error: OSError) -> str:
     return f"{error.filename or folder}: {error.strerror or error}"
-
-
-def _lock(folder: Path, lock: io.TextIOWrapper) -> None:
-    """The system drops this lock with the process that holds it, so that none can be stale."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"{folder}: another process is training there; choose another --out") from None

@@ -35,7 +35,7 @@ class Entry:
     measured: str
     license: str
     source: str
-    classes: int = 1000  # ImageNet's, sorted by WNID: `weights.imagenet`
+    classes: int = 1000  # ImageNet's, sorted by WNID: `pictures.imagenet`
 
     @property
     def file(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet.errors import UsageError
-from alexnet.weights import imagenet
+from alexnet.pictures.imagenet import classes as imagenet
 
 MOST = 2**22  # bytes of a file of names
 WNID = re.compile(r"(n\d{8})(?:[\s,]+(.*))?")
