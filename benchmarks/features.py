@@ -25,9 +25,9 @@ import alexnet
 from alexnet.use import predict
 model, precision, pictures = sys.argv[1:]
 loaded = alexnet.load(model, precision=precision)
-predict.predict(loaded, [pictures])  # once, so that files and memory are warm
+list(predict.predict(loaded, [pictures]))  # once, so that files and memory are warm
 began = time.perf_counter()
-entries = predict.predict(loaded, [pictures])
+entries = list(predict.predict(loaded, [pictures]))
 print(json.dumps({"pictures_per_second": len(entries) / (time.perf_counter() - began)}))
 """
 FEATURES = """

@@ -33,5 +33,7 @@ def _bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Lines that a command prints meanwhile come above the bar on a terminal; to a file or a pipe they are left alone.
+    console, lines = Console(stderr=True), sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=lines) as bar:
         yield from bar.track(items, total=total, description=label)

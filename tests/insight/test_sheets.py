@@ -91,7 +91,7 @@ def test_predict_draws_them(tmp_path, easy_picture, classes):
     (tmp_path / "class 1").mkdir()
     for number in range(2):
         easy_picture(0, number).save(tmp_path / "class 1" / f"{number}.png")
-    entries = predict.predict(model, [str(tmp_path / "class 1"), "nowhere.png"])
+    entries = list(predict.predict(model, [str(tmp_path / "class 1"), "nowhere.png"]))
     predict.draw(entries, model, tmp_path / "s.png")
     with Image.open(tmp_path / "s.png") as picture:
         assert picture.width > 400

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,6 +14,7 @@ import click
 
 import alexnet
 from alexnet.errors import UsageError, unknown
+from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import say
 
@@ -71,9 +73,39 @@ def limited(function: F) -> F:
     return cast(F, command)
 
 
+def sharded(function: F) -> F:
+    """Options for a share of the pictures, and for putting shares together; the command takes `shard` and `merge`."""
+    command: Any = click.option(
+        "--merge",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="FOLDER",
+        help="Write to --out what all shards of the same command wrote to FOLDER.",
+    )(function)
+    given: dict[str, Any] = {"type": Shard.parse, "default": "0/1", "metavar": "i/n"}
+    return cast(F, click.option("--shard", help="Only share i of n, from 0/n to n-1/n.", **given)(command))
+
+
 def emit(document: Any, as_json: bool, text: str) -> None:
     """The answer: JSON, or text for a person."""
     click.echo(json.dumps(document) if as_json else text)
+
+
+@contextmanager
+def emitting(as_json: bool) -> Iterator[Callable[[Any, str], None]]:
+    """Gives what answers with one more entry of a list, at once: as JSON, or as text for a person. What was begun is
+    valid JSON, also where the command ends early."""
+    begun = False
+
+    def one(entry: Any, text: str) -> None:
+        nonlocal begun
+        click.echo(("[", ", ")[begun] + json.dumps(entry) if as_json else text, nl=not as_json)
+        begun = True
+
+    try:
+        yield one
+    finally:
+        if as_json:
+            click.echo("]" if begun else "[]")
 
 
 def refusals(entries: list[dict[str, Any]]) -> list[int]:

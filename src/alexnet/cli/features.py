@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, leave, limited, new_file, refusals
+from alexnet.cli.door import command, emit, leave, limited, new_file, refusals, sharded
 from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
@@ -28,6 +28,7 @@ from alexnet.progress import say
     help="auto: the form in which prediction is fastest.",
 )
 @click.option("--parquet", is_flag=True, help="One features.parquet instead of .npy arrays.")
+@sharded
 @limited
 @click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
 @click.option("--force", is_flag=True, help="Overwrite the folder.")

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, leave, limited, new_file, percent, refusals
+from alexnet.cli.door import command, emit, emitting, leave, limited, new_file, percent, refusals, sharded
 from alexnet.environment import leads
-from alexnet.errors import UsageError
+from alexnet.errors import PictureError, UsageError
+from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import Limits
 
 
@@ -96,6 +97,7 @@ def evaluate(
     "--out", type=click.Path(path_type=Path), help="Also write the answers to a .csv, .json or .parquet file."
 )
 @click.option("--sheet", type=click.Path(path_type=Path), help="Also draw pictures with their probable classes (.png).")
+@sharded
 @limited
 @click.option("--force", is_flag=True, help="Overwrite the files.")
 def predict(
@@ -105,29 +107,51 @@ def predict(
     views: str,
     out: Path | None,
     sheet: Path | None,
+    shard: Shard,
+    merge: Path | None,
     limits: Limits,
     force: bool,
     as_json: bool,
 ) -> None:
-    """What is on pictures: files, folders, patterns of names, URLs."""
+    """What is on pictures: files, folders, patterns of names, URLs.
+
+    Any number of pictures: answers come and are written one by one.
+    """
     from alexnet.use import predict as use
+    from alexnet.use.writing import FORMS, writing
     from alexnet.weights.model import load
 
+    if out:
+        new_file(out, force, tuple(FORMS))
+    if merge:
+        return _merge(inputs, merge, out, shard, as_json)
     if model is None:
         raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
-    if out:
-        new_file(out, force, (".csv", ".json", ".parquet"))
     if sheet:
         new_file(sheet, force, (".png",))
     loaded = load(model)
-    entries = use.predict(loaded, inputs, top, int(views), limits)
-    codes = refusals(entries)
-    emit(entries, as_json, "\n".join(map(_line, entries)))
-    if out:
-        use.write(entries, out)
-    if sheet and len(codes) < len(entries):
-        use.draw(entries, loaded, sheet, limits)
-    leave("predict", codes, len(entries))
+    count, codes, drawn = 0, list[int](), list[dict[str, Any]]()
+    with writing(out) as put, emitting(as_json) as answer:
+        for entry in use.predict(loaded, inputs, top, int(views), limits, shard):
+            count += 1
+            codes += refusals([entry])
+            put(entry)
+            answer(entry, _line(entry))
+            if sheet and "error" not in entry and len(drawn) <= use.MOST:
+                drawn.append(entry)
+    if sheet and drawn:
+        use.draw(drawn, loaded, sheet, limits)
+    leave("predict", codes, count)
+
+
+def _merge(inputs: tuple[str, ...], folder: Path, out: Path | None, shard: Shard, as_json: bool) -> None:
+    from alexnet.use.merge import merge
+
+    if out is None:
+        raise UsageError("--merge takes --out, the file to write; its ending says which of the shards' files to take")
+    document = merge(inputs, folder, out, shard)
+    emit(document, as_json, f"{document['pictures']:,} pictures of {document['parts']} shards\n{out}")
+    leave("predict", [PictureError.exit_code] * document["refused"], document["pictures"])
 
 
 def _line(entry: dict[str, Any]) -> str:

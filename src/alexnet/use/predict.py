@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,35 +12,38 @@ from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.decode import Pixels, stored
 from alexnet.pictures.inputs import chunks, class_of, contents, expand, opened
+from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
-from alexnet.storage import whole, write_csv, write_json
+from alexnet.use.writing import Entry
 from alexnet.weights.model import Model, answer
 
 BATCH = 32
 SIDE = 200  # pixels of a picture on a sheet
 MOST = 32  # pictures on one
-COLUMNS = ("path", "label", "probability", "error")  # of a table of answers
 
 
 def predict(
-    model: Model, inputs: Sequence[str], top: int = 5, views: int = 1, limits: Limits = LIMITS
-) -> list[dict[str, Any]]:
+    model: Model,
+    inputs: Sequence[str],
+    top: int = 5,
+    views: int = 1,
+    limits: Limits = LIMITS,
+    shard: Shard = WHOLE,
+) -> Iterator[Entry]:
     """One entry per picture, in input order: {path, label, probability, top} or {path, error, exit_code}.
 
-    Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others.
+    Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others. In memory
+    are the model, two batches and a few decoded pictures, and the names of all.
     """
     paths = expand(inputs)
-    pictures = progress(opened(paths, model.input, limits), len(paths), "predicting")
-    entries: list[dict[str, Any]] = []
-    for chunk in chunks(zip(paths, pictures, strict=True), BATCH):
-        entries += _answers(model, chunk, top, views)
-    return entries
+    some = paths[shard.places(len(paths), BATCH)]
+    pictures = progress(opened(some, model.input, limits), len(some), "predicting")
+    for chunk in chunks(zip(some, pictures, strict=True), BATCH):
+        yield from _answers(model, chunk, top, views)
 
 
-def _answers(
-    model: Model, chunk: list[tuple[str, Pixels | AlexNetError]], top: int, views: int
-) -> Iterator[dict[str, Any]]:
+def _answers(model: Model, chunk: list[tuple[str, Pixels | AlexNetError]], top: int, views: int) -> Iterator[Entry]:
     good = [picture for _, picture in chunk if not isinstance(picture, AlexNetError)]
     rows = iter(view_probabilities(model, np.stack(good), views) if good else ())
     for path, picture in chunk:
@@ -51,7 +53,7 @@ def _answers(
             yield {"path": path, **answer(next(rows), model.classes, top)}
 
 
-def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path, limits: Limits = LIMITS) -> None:
+def draw(entries: Sequence[Entry], model: Model, path: Path, limits: Limits = LIMITS) -> None:
     """A sheet of the pictures that were answered, at most MOST, with the probable classes under each (paper, figure 4,
     left). The true class is that of the folder that a picture lies in, where it is called after one. Raises UsageError
     where there is no picture; one that has gone meanwhile is left out."""
@@ -59,7 +61,7 @@ def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path, limits: Li
 
     good = [entry for entry in entries if entry.get("top")]
     if len(good) > MOST:
-        say(f"{path}: the first {MOST} of {len(good)} pictures")
+        say(f"{path}: the first {MOST} pictures")
     shown = []
     for entry in good[:MOST]:
         top = [(one["label"], one["probability"]) for one in entry["top"]]
@@ -69,25 +71,3 @@ def draw(entries: Sequence[dict[str, Any]], model: Model, path: Path, limits: Li
     if not shown:
         raise UsageError(f"{path}: nothing to draw: no picture could be read")
     sheets.answers(shown, f"the most probable of {len(model.classes):,} classes, {model.variant.name}", path)
-
-
-def write(entries: Sequence[dict[str, Any]], out: Path) -> None:
-    """Entries as .json, .csv or .parquet, by the file's ending; whole or not at all."""
-    rows = [[entry.get(column) for column in COLUMNS] for entry in entries]
-    match out.suffix.lower():
-        case ".json":
-            write_json(out, entries)
-        case ".parquet":
-            _parquet([dict(zip(COLUMNS, row, strict=True)) for row in rows], out)
-        case _:
-            write_csv(out, COLUMNS, rows)
-
-
-def _parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise UsageError("--out .parquet needs pyarrow: pip install 'alexnet[data]'") from None
-    with whole(path) as partial:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)

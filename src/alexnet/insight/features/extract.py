@@ -14,14 +14,14 @@ import numpy as np
 
 from alexnet.errors import AlexNetError, StorageError, UsageError
 from alexnet.insight.features import folder as feature_folder
-from alexnet.insight.features import parquet
-from alexnet.insight.features.folder import State, Unfinished
-from alexnet.insight.features.layers import Pictures, Values, named, of_batch, of_data, shapes, size_of
+from alexnet.insight.features import parquet, parts
+from alexnet.insight.features.folder import Found, State, Unfinished, compare, listing
+from alexnet.insight.features.layers import Pictures, at, named, of_batch, of_data, shapes, size_of
 from alexnet.pictures.datasets import located
 from alexnet.pictures.inputs import chunks
+from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
-from alexnet.storage import changes
 from alexnet.weights import files
 from alexnet.weights.model import BATCH, Model, layers_of, load
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from alexnet.network.inference import Precision
 
 SECONDS = 5.0  # between two times that everything is on the disk: what a kill costs at most
-COMPARED = ("model", "layers", "precision", "pictures", "form")  # of a document; may not change on resume
 
 PathLike = str | os.PathLike[str]
 Plan = dict[str, Any]
@@ -46,6 +45,8 @@ def extract(
     precision: Precision = "float32",
     form: str = "npy",
     limits: Limits = LIMITS,
+    shard: Shard = WHOLE,
+    merge: PathLike | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -53,8 +54,9 @@ def extract(
 
     Pictures are `inputs` (files, folders, patterns of names, URLs), or those of DATA: of one `split`, or all. Those
     that are refused, also for their size (`limits`), are listed and do not keep the others. `form` is "npy" or
-    "parquet". Raises UsageError, WeightsError, StorageError, and PictureError for a data set that holds unreadable
-    pictures.
+    "parquet". A `shard` takes its share of the pictures; `merge` is a folder in which all shards' folders lie, and
+    nothing is computed. Raises UsageError, WeightsError, StorageError, and PictureError for a data set that holds
+    unreadable pictures.
     """
     if bool(inputs) == (data is not None):
         raise UsageError("features takes INPUT... or --data DATA, one of the two")
@@ -68,7 +70,8 @@ def extract(
     of_batch(
         loaded, [np.zeros((loaded.input.stored, loaded.input.stored, 3), np.uint8)], names, precision
     )  # has it all
-    pictures: Pictures = named(inputs, loaded, limits) if data is None else of_data(data, split, loaded, limits)
+    every: Pictures = named(inputs, loaded, limits) if data is None else of_data(data, split, loaded, limits)
+    pictures = at(every, shard.places(len(every.paths), BATCH))
     plan = _plan(files.locate(model), loaded, names, precision, pictures, data) | {"form": form}
     if folder.exists() and not force:
         return _complete(folder, plan)
@@ -76,7 +79,10 @@ def extract(
     with feature_folder.own(unfinished):
         before = _begun(unfinished, plan, resume)
         _check_room(unfinished, (len(pictures.paths) - before.done) * size_of(loaded, names))
-        batches = _batches(loaded, pictures, before.done, names, precision)
+        if merge is None:
+            batches = _batches(loaded, pictures, before.done, names, precision)
+        else:
+            batches = parts.batches(Path(merge), plan, pictures.paths, before.done)
         state = _carry_out(unfinished, plan, before, batches)
         _finish(unfinished, folder, plan, state)
     seconds = time.monotonic() - began
@@ -106,13 +112,12 @@ def _plan(
     data: PathLike | None,
 ) -> Plan:
     """What the folder will hold, as its document says it."""
-    listing = "\n".join(pictures.paths).encode("utf-8", "surrogateescape")
     return {
         "format": feature_folder.FORMAT,
         "model": {"name": loaded.variant.name, "sha256": digest(path)},
         "layers": {name: list(shape) for name, shape in shapes(loaded, layers).items()},
         "precision": precision,
-        "pictures": {"count": len(pictures.paths), "sha256": hashlib.sha256(listing).hexdigest()},
+        "pictures": {"count": len(pictures.paths), "sha256": listing(pictures.paths)},
         # Where everything was, for `neighbours`; it may move.
         "places": {"model": str(path.resolve()), "folder": os.getcwd(), "data": data and located(data)},
     }
@@ -124,19 +129,9 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _compare(folder: Path, plan: Plan, before: Plan) -> None:
-    """Raise UsageError where a folder was begun with another plan."""
-    old, new = (
-        {key: document.get(key) for key in COMPARED} | {"layers": ", ".join(document["layers"])}
-        for document in (before, plan)
-    )
-    if found := changes(old, new):
-        raise UsageError(f"{folder}: cannot go on there: {'; '.join(found)}; begin anew with --force")
-
-
 def _complete(folder: Path, plan: Plan) -> dict[str, Any]:
     """The answer of a folder that is as planned already."""
-    _compare(folder, plan, feature_folder.read(folder))
+    compare(folder, plan, feature_folder.read(folder))
     say(f"{folder}: the features are complete")
     return _answer(folder) | {"seconds": 0.0, "pictures_per_second": None}
 
@@ -154,7 +149,7 @@ def _begun(unfinished: Path, plan: Plan, resume: bool) -> State:
     """How far the folder has come; a new one gets its document first."""
     if resume and (unfinished / feature_folder.DOCUMENT).exists():
         before = feature_folder.read(unfinished)
-        _compare(unfinished, plan, before)
+        compare(unfinished, plan, before)
         counts = {key: before[key] for key in ("rows", "refused", "code")} if "state" not in before else before["state"]
         return State(**{"done": plan["pictures"]["count"]} | counts)
     for entry in unfinished.iterdir():
@@ -167,9 +162,6 @@ def _check_room(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free
     if need > free:
         raise StorageError(f"{folder}: the features take {need / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free")
-
-
-Found = tuple[list[tuple[str, str | None, AlexNetError | None]], Values]
 
 
 def _batches(
@@ -187,13 +179,13 @@ def _batches(
 
 def _carry_out(unfinished: Path, plan: Plan, state: State, batches: Iterator[Found]) -> State:
     """Write what is missing. What was computed until somebody stopped it is kept."""
-    if state.done == plan["pictures"]["count"]:
+    if state.done == plan["pictures"]["count"] > 0:  # of no pictures, files without rows are written
         return state
     writing = Unfinished(unfinished, plan, state)
     kept = time.monotonic()
     try:
-        for entries, values in batches:
-            writing.append(entries, values)
+        for some in batches:
+            writing.append(some)
             if time.monotonic() - kept > SECONDS:
                 writing.keep()
                 kept = time.monotonic()

@@ -11,6 +11,7 @@ rows are flushed first, then that file is replaced. Whatever a process that was 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -27,11 +28,15 @@ import numpy as np
 from alexnet.errors import AlexNetError, StorageError, UsageError
 from alexnet.insight.features.growing import Array, Table
 from alexnet.insight.features.layers import Values
-from alexnet.storage import flush, write_json
+from alexnet.storage import changes, flush, write_json
 
 FORMAT = 1
 DOCUMENT, TABLE, PARQUET = "features.json", "index.csv", "features.parquet"
 COLUMNS = ("row", "path", "label", "error")
+COMPARED = ("model", "layers", "precision", "pictures", "form")  # of a document; may not change on resume
+
+Found = tuple[Sequence[tuple[str, str | None, AlexNetError | None]], Values]
+"""Of some pictures path, class and why they are refused, and what the layers make of the others."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,27 @@ def read(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: {DOCUMENT} is damaged: {type(error).__name__}: {error}; make it anew") from None
 
 
+def listing(paths: Sequence[str]) -> str:
+    """SHA-256 of the names of pictures."""
+    return hashlib.sha256("\n".join(paths).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def compare(
+    folder: Path,
+    plan: dict[str, Any],
+    before: dict[str, Any],
+    keys: Sequence[str] = COMPARED,
+    remedy: str = "cannot go on there: {}; begin anew with --force",
+) -> None:
+    """Raise UsageError where a folder was begun with another plan."""
+    old, new = (
+        {key: document.get(key) for key in keys} | {"layers": ", ".join(document["layers"])}
+        for document in (before, plan)
+    )
+    if found := changes(old, new):
+        raise UsageError(f"{folder}: {remedy.format('; '.join(found))}")
+
+
 # ------------------------------------------------------------------------------------------------------- while it grows
 
 
@@ -73,13 +99,14 @@ class Unfinished:
         self.squares = {name: Array(folder / f"{name}.squares.npy", (), np.float64, rows) for name, _ in layers}
         self.files: list[Array | Table] = [*self.arrays.values(), *self.squares.values(), self.table]
 
-    def append(self, found: Sequence[tuple[str, str | None, AlexNetError | None]], values: Values) -> None:
-        """Some more pictures by path, class and why they are refused, and what the layers make of the others."""
+    def append(self, some: Found) -> None:
+        """More pictures."""
+        found, values = some
         rows = count(self.state.rows)
         self.table.append(["" if error else next(rows), path, label, error] for path, label, error in found)
-        for name, some in values.items():
-            flat = some.reshape(len(some), math.prod(some.shape[1:]))
-            self.arrays[name].append(some)
+        for name, value in values.items():
+            flat = value.reshape(len(value), math.prod(value.shape[1:]))
+            self.arrays[name].append(value)
             self.squares[name].append(np.einsum("nd,nd->n", flat, flat, dtype=np.float64))
         errors = [error for _, _, error in found if error]
         self.state = State(

@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -81,6 +81,24 @@ class Stored:
             first = max(0, start - end + len(part))
             for pictures in ahead(part.read, _slices(first, len(part))):
                 yield from pictures
+
+
+@dataclass(frozen=True)
+class Some:
+    """Those of `all` from place `first` on."""
+
+    all: Pictures
+    first: int
+    paths: Sequence[str]
+    labels: Sequence[str | None]
+
+    def read(self, start: int) -> Iterator[Pixels | AlexNetError]:
+        return islice(self.all.read(self.first + start), len(self.paths) - start)
+
+
+def at(pictures: Pictures, places: slice) -> Some:
+    """Those of some pictures at the places, one after the other."""
+    return Some(pictures, places.start, pictures.paths[places], pictures.labels[places])
 
 
 def _slices(start: int, end: int) -> Iterator[slice]:

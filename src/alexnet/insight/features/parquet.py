@@ -13,6 +13,7 @@ import numpy as np
 
 from alexnet.errors import UsageError
 from alexnet.insight.features.folder import PARQUET, TABLE
+from alexnet.insight.features.layers import Values
 from alexnet.storage import whole
 
 VALUES = 2**22  # of a group of rows, about
@@ -39,6 +40,17 @@ def convert(folder: Path, layers: Mapping[str, Sequence[int]]) -> None:
                 writer.write_table(arrow.Table.from_pydict(columns, schema))
     for array in folder.glob("*.npy"):
         array.unlink()
+
+
+def blocks(folder: Path, layers: Mapping[str, Sequence[int]]) -> Iterator[Values]:
+    """The rows of a folder's `features.parquet`, a group at a time."""
+    with library().parquet.ParquetFile(folder / PARQUET) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, list(layers))
+            yield {
+                name: table[name].combine_chunks().flatten().to_numpy().reshape(-1, *shape)
+                for name, shape in layers.items()
+            }
 
 
 def _groups(folder: Path, layers: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Any]]:
