@@ -96,6 +96,12 @@ def evaluate(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the answers to a .csv, .json or .parquet file."
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["ilsvrc"]),
+    help="Write --out for a challenge's server: INPUT is a store with its test pictures.",
+)
 @click.option("--sheet", type=click.Path(path_type=Path), help="Also draw pictures with their probable classes (.png).")
 @sharded
 @limited
@@ -106,6 +112,7 @@ def predict(
     top: int,
     views: str,
     out: Path | None,
+    form: str | None,
     sheet: Path | None,
     shard: Shard,
     merge: Path | None,
@@ -121,12 +128,14 @@ def predict(
     from alexnet.use.writing import FORMS, writing
     from alexnet.weights.model import load
 
+    if model is None and merge is None:
+        raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
+    if form:
+        return _submit(inputs, model, int(views), out, limits, force, as_json)
     if out:
         new_file(out, force, tuple(FORMS))
     if merge:
         return _merge(inputs, merge, out, shard, as_json)
-    if model is None:
-        raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
     if sheet:
         new_file(sheet, force, (".png",))
     loaded = load(model)
@@ -152,6 +161,19 @@ def _merge(inputs: tuple[str, ...], folder: Path, out: Path | None, shard: Shard
     document = merge(inputs, folder, out, shard)
     emit(document, as_json, f"{document['pictures']:,} pictures of {document['parts']} shards\n{out}")
     leave("predict", [PictureError.exit_code] * document["refused"], document["pictures"])
+
+
+def _submit(
+    inputs: tuple[str, ...], model: str, views: int, out: Path | None, limits: Limits, force: bool, as_json: bool
+) -> None:
+    """The test pictures of ILSVRC-2012, answered as its server takes it."""
+    from alexnet.use.submission import submission, write
+    from alexnet.weights.model import load
+
+    if out is None or len(inputs) != 1:
+        raise UsageError("--format ilsvrc takes one INPUT, a store with the challenge's test pictures, and --out F.txt")
+    count = write(submission(load(model), inputs[0], views, limits=limits), new_file(out, force, (".txt",)))
+    emit({"path": str(out), "pictures": count}, as_json, f"{count:,} pictures answered in {out}")
 
 
 def _line(entry: dict[str, Any]) -> str:

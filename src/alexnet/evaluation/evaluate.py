@@ -141,7 +141,17 @@ def run_split(run: Path) -> dict[str, str]:
 def default_split(store: Store, own: dict[str, str]) -> str:
     """The split that tells most: test, else validation, else all there is."""
     present = set(own.values()) or set(store.parts)
+    if not present:
+        raise unlabelled(store.name, *store.unlabelled)
     return next(name for name in (TEST, VALIDATION, TRAIN) if name in present)
+
+
+def unlabelled(data: PathLike, split: str) -> UsageError:
+    """The error for a part of which nobody tells what its pictures show."""
+    return UsageError(
+        f"{data}: nothing says what its {split} pictures show, so that nothing can be scored; use --split validation, "
+        "or have them answered by alexnet predict, for a challenge's server with --format ilsvrc"
+    )
 
 
 def choose(store: Store, own: dict[str, str], split: str, data: PathLike) -> Part:
@@ -153,6 +163,8 @@ def choose(store: Store, own: dict[str, str], split: str, data: PathLike) -> Par
                 return part.take(places)
     elif split in store.parts:
         return store[split]
+    if split in store.unlabelled:
+        raise unlabelled(data, split)
     there = sorted(set(own.values()) or set(store.parts))
     raise UsageError(f"{data}: no split {split!r}; there is {', '.join(there)}")
 

@@ -19,7 +19,8 @@ from alexnet.environment import cache_folder
 from alexnet.errors import UsageError
 from alexnet.pictures import chance, patterns
 from alexnet.pictures.archives import ARCHIVES, Archive
-from alexnet.pictures.layout import TEST, TRAIN
+from alexnet.pictures.imagenet import classes as imagenet
+from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.published import BINARY, CIFAR_CLASSES, published
 from alexnet.pictures.sources import Folder, Patterns, Source
@@ -41,7 +42,7 @@ class Named:
         return next((place for place in places if place.exists()), None)
 
 
-PATTERNS = "patterns"
+PATTERNS, IMAGENET = "patterns", "imagenet"
 
 NAMED = {
     PATTERNS: Named((), "", patterns.CLASSES, patterns.COUNTS),
@@ -62,6 +63,12 @@ NAMED = {
         download="https://www.kaggle.com/datasets/tongpython/cat-and-dog",
         classes=("cats", "dogs"),
         parts={TRAIN: 8_005, TEST: 2_023},
+    ),
+    IMAGENET: Named(
+        files=("imagenet", "ILSVRC2012"),
+        download="https://www.image-net.org/challenges/LSVRC/2012/",
+        classes=imagenet.names(),
+        parts={TRAIN: 1_281_167, VALIDATION: 50_000, TEST: 100_000},
     ),
 }
 
@@ -98,10 +105,16 @@ def _located_in(data: str | os.PathLike[str], origin: Path) -> str:
         raise UsageError(
             f"--from says where the files of a data set known by name lie ({known}); {data} is none of them"
         )
-    found = named.find(origin)
+    found = origin if _is_named(origin, str(data)) else named.find(origin)
     if found is None:
         raise UsageError(f"{origin}: holds none of {', '.join(named.files)}; download {data} from {named.download}")
     return str(found.resolve())
+
+
+def _is_named(folder: Path, name: str) -> bool:
+    """Whether a folder is itself the data set of that name."""
+    found = published(folder) if folder.is_dir() else None
+    return found is not None and found.name == name
 
 
 def source(data: str | os.PathLike[str], limits: Limits = LIMITS) -> Source:

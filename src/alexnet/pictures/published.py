@@ -1,4 +1,5 @@
-"""Data sets in the very form in which their authors give them out: Microsoft's PetImages, CIFAR-10 in binary."""
+"""Data sets in the very form in which their authors give them out: Microsoft's PetImages, CIFAR-10 in binary, ImageNet
+(which has a folder of its own)."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 from alexnet.errors import UsageError
 from alexnet.pictures.archives import Archive
+from alexnet.pictures.imagenet.ilsvrc import Ilsvrc, is_ilsvrc
 from alexnet.pictures.layout import TEST, TRAIN, Samples
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.sources import Folder, Read, Source
@@ -27,6 +29,8 @@ from alexnet.pictures.sources import Folder, Read, Source
 def published(path: Path, limits: Limits = LIMITS) -> Source | None:
     """The data set that an archive or a folder holds in its authors' form, told by its contents; None if it holds
     none. Raises UsageError for a form that is refused."""
+    if path.is_dir() and is_ilsvrc(path):
+        return Ilsvrc(path, limits)
     names = _names(path)
     if any(map(PET.fullmatch, names)) and zipfile.is_zipfile(path):
         return PetImages(path, limits=limits)

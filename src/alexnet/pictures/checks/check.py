@@ -20,7 +20,7 @@ from alexnet.pictures.checks.glance import pictures, some
 from alexnet.pictures.checks.look import misnamed
 from alexnet.pictures.checks.surroundings import Surroundings, bare_classes, look_alikes, odd_names, surroundings
 from alexnet.pictures.checks.survey import Survey, survey
-from alexnet.pictures.layout import PARTS, TEST, TRAIN, VALIDATION, Samples
+from alexnet.pictures.layout import PARTS, TEST, TRAIN, UNKNOWN, VALIDATION, Samples
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.prepare import REFUSED_SHARE, source_of, without
 from alexnet.pictures.sources import Folder, Source
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 
     path: str
     part: str
-    label: str
+    label: str | None  # of a part without labels
 
 
 def check(data: str | os.PathLike[str], leave_out: Collection[str] = (), limits: Limits = LIMITS) -> Document:
@@ -51,7 +51,9 @@ def check(data: str | os.PathLike[str], leave_out: Collection[str] = (), limits:
     source = source_of(data, limits=limits)
     samples = without(source.samples(), leave_out)
     entries = [
-        Entry(path, part, samples.classes[label]) for part, found in samples.parts.items() for path, label in found
+        Entry(path, part, samples.classes[label] if label != UNKNOWN else None)
+        for part, found in samples.parts.items()
+        for path, label in found
     ]
     around = surroundings(source)
     strays = samples.strays if isinstance(source, Folder | Archive) else ()
@@ -78,7 +80,8 @@ def check(data: str | os.PathLike[str], leave_out: Collection[str] = (), limits:
 def _counts(samples: Samples, entries: Sequence[Entry], seen: Survey) -> dict[str, dict[str, int]]:
     """Pictures of each class in each part, without those that are refused."""
     kept = Counter((entry.part, entry.label) for i, entry in enumerate(entries) if i not in seen.refused)
-    return {part: {name: kept[part, name] for name in samples.classes} for part in samples.parts}
+    labelled = {entry.part for entry in entries if entry.label is not None}
+    return {part: {name: kept[part, name] for name in samples.classes} for part in samples.parts if part in labelled}
 
 
 # --------------------------------------------------------------------------------------------------------------- copies
@@ -111,7 +114,7 @@ def _group(members: Sequence[Entry], exact: bool) -> Document:
         "kind": "same" if exact else "near",
         "paths": [entry.path for entry in members],
         "parts": [part for part in PARTS if any(entry.part == part for entry in members)],
-        "classes": sorted({entry.label for entry in members}),
+        "classes": sorted({entry.label for entry in members if entry.label is not None}),
     }
 
 

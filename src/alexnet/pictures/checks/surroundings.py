@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from alexnet.pictures.archives import Archive
-from alexnet.pictures.layout import Samples, is_hidden, is_picture
+from alexnet.pictures.layout import UNKNOWN, Samples, is_hidden, is_picture
 from alexnet.pictures.sources import Folder, Source
 
 # Line breaks and the like, bytes that are not UTF-8, what looks like an option, what Windows cannot have.
@@ -84,7 +84,7 @@ def bare_classes(bare: Sequence[str], samples: Samples) -> list[str]:
     for entries in samples.parts.values():
         for parent, label in {(path.rpartition("/")[0], label) for path, label in entries}:
             pieces = parent.split("/")
-            if samples.classes[label] in pieces:
+            if label != UNKNOWN and samples.classes[label] in pieces:
                 beside.add("/".join(pieces[: pieces.index(samples.classes[label])]))
     return [folder for folder in bare if folder.rpartition("/")[0] in beside]
 

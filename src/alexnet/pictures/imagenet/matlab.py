@@ -11,7 +11,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ TEXT = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: 
 STRUCT, CHAR, NUMERIC = 2, 4, range(6, 16)  # classes of arrays
 
 Element = tuple[int, memoryview]
+Order = Literal["<", ">"]  # of the bytes of a number
 
 
 def structures(data: bytes, variable: str) -> list[dict[str, Any]]:
@@ -30,7 +31,7 @@ def structures(data: bytes, variable: str) -> list[dict[str, Any]]:
     Raises ValueError for what is not such a file."""
     if len(data) < HEADING or data[126:128] not in (b"IM", b"MI"):
         raise ValueError("it is not a MATLAB file of version 5")
-    order = "<" if data[126:128] == b"IM" else ">"
+    order: Order = "<" if data[126:128] == b"IM" else ">"
     for kind, content in _elements(memoryview(data)[HEADING:], order):
         if kind == COMPRESSED:
             ((kind, content),) = _elements(_unpacked(content), order)
@@ -50,7 +51,7 @@ def _unpacked(content: memoryview) -> memoryview:
     return memoryview(data)
 
 
-def _elements(data: memoryview, order: str) -> Iterator[Element]:
+def _elements(data: memoryview, order: Order) -> Iterator[Element]:
     """Type and data of the elements that lie one after the other."""
     place = 0
     while place < len(data):
@@ -66,7 +67,7 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
         place = start + (length if kind == COMPRESSED else -(-length // step) * step)
 
 
-def _structures(matrix: memoryview, variable: str, order: str) -> list[dict[str, Any]] | None:
+def _structures(matrix: memoryview, variable: str, order: Order) -> list[dict[str, Any]] | None:
     """The structures of a matrix, if it holds some and is called that."""
     elements = _elements(matrix, order)
     kind, shape = _head(elements, order)
@@ -85,13 +86,13 @@ def _structures(matrix: memoryview, variable: str, order: str) -> list[dict[str,
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 
-def _head(elements: Iterator[Element], order: str) -> tuple[int, list[int]]:
+def _head(elements: Iterator[Element], order: Order) -> tuple[int, list[int]]:
     """Class and shape of a matrix."""
     flags, shape = _numbers(_next(elements), order), _numbers(_next(elements), order)
     return int(flags[0]) & 0xFF, [int(side) for side in shape]
 
 
-def _value(matrix: memoryview, order: str) -> Any:
+def _value(matrix: memoryview, order: Order) -> Any:
     """Text, numbers as a list or as one, or None for what is neither."""
     if not len(matrix):
         return None
@@ -116,7 +117,7 @@ def _next(elements: Iterator[Element]) -> Element:
     return element
 
 
-def _numbers(element: Element, order: str) -> Any:
+def _numbers(element: Element, order: Order) -> Any:
     kind, content = element
     name = NUMBERS.get(kind)
     if not name or len(content) % np.dtype(name).itemsize:
