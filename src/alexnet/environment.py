@@ -29,6 +29,13 @@ def devices() -> list[str]:
     return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
+def threads() -> int:
+    """How many threads of this process torch computes with."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def environment() -> dict[str, Any]:
     """What a run ran on: versions, processor, threads, command."""
     import torch
@@ -41,7 +48,7 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": threads(),
         "devices": devices(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16": bool(torch.cpu._is_avx512_bf16_supported()),

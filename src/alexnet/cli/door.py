@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -17,6 +17,9 @@ from alexnet.errors import UsageError, unknown
 from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import say
+
+if TYPE_CHECKING:
+    from alexnet.weights.model import Spread
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,6 +86,29 @@ def sharded(function: F) -> F:
     )(function)
     given: dict[str, Any] = {"type": Shard.parse, "default": "0/1", "metavar": "i/n"}
     return cast(F, click.option("--shard", help="Only share i of n, from 0/n to n-1/n.", **given)(command))
+
+
+def engined(function: F) -> F:
+    """Options for where the work is done; the command takes `engine` and `ray_address`."""
+    command: Any = click.option(
+        "--ray-address", help="Of a cluster that runs.  [default: $RAY_ADDRESS, else this machine]"
+    )(function)
+    engines = click.Choice(["local", "ray"])
+    what = "ray: on the cores of this machine or of a cluster, through Ray Data."
+    return cast(F, click.option("--engine", type=engines, default="local", show_default=True, help=what)(command))
+
+
+def elsewhere(
+    engine: str, address: str | None, model: str, precision: Any = "auto"
+) -> AbstractContextManager[Spread | None]:
+    """What has work done by an engine other than this process, while the block lasts."""
+    if engine == "ray":
+        from alexnet.use import cluster
+
+        return cluster.engine(address, model, precision)
+    if address:
+        raise UsageError("--ray-address takes --engine ray")
+    return nullcontext()
 
 
 def emit(document: Any, as_json: bool, text: str) -> None:

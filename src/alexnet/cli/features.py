@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, leave, limited, new_file, refusals, sharded
+from alexnet.cli.door import command, elsewhere, emit, engined, leave, limited, new_file, refusals, sharded
 from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
@@ -29,13 +29,24 @@ from alexnet.progress import say
 )
 @click.option("--parquet", is_flag=True, help="One features.parquet instead of .npy arrays.")
 @sharded
+@engined
 @limited
 @click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
 @click.option("--force", is_flag=True, help="Overwrite the folder.")
 def features(
-    inputs: tuple[str, ...], model: str, layers: str | None, out: Path, parquet: bool, as_json: bool, **options: Any
+    inputs: tuple[str, ...],
+    model: str,
+    layers: str | None,
+    out: Path,
+    precision: Any,
+    parquet: bool,
+    engine: str,
+    ray_address: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """What layers of a model make of pictures: files, folders, patterns of names, URLs; or of all of DATA.
+    """What layers of a model make of pictures: files, folders, patterns of names, URLs, object stores, the rows of
+    parquet files; or of all of DATA.
 
     Writes <layer>.npy, float32, a row for each picture, and index.csv: row, path, class, error. Any number of pictures:
     they are streamed.
@@ -44,7 +55,8 @@ def features(
 
     names = [name.strip() for name in (layers or "").split(",") if name.strip()]
     form = "parquet" if parquet else "npy"
-    document = extract(model, inputs, out, names, form=form, **options)
+    with elsewhere(engine, ray_address, model, precision) as spread:
+        document = extract(model, inputs, out, names, precision=precision, form=form, spread=spread, **options)
     code = document.pop("code")
     shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in document["layers"].items())
     text = f"{document['rows']:,} pictures, {shapes}, {document['bytes'] / 1e6:,.1f} MB\n{out}"

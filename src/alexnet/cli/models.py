@@ -7,7 +7,19 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, emitting, leave, limited, new_file, percent, refusals, sharded
+from alexnet.cli.door import (
+    command,
+    elsewhere,
+    emit,
+    emitting,
+    engined,
+    leave,
+    limited,
+    new_file,
+    percent,
+    refusals,
+    sharded,
+)
 from alexnet.environment import leads
 from alexnet.errors import PictureError, UsageError
 from alexnet.pictures.jobs import Shard
@@ -104,6 +116,7 @@ def evaluate(
 )
 @click.option("--sheet", type=click.Path(path_type=Path), help="Also draw pictures with their probable classes (.png).")
 @sharded
+@engined
 @limited
 @click.option("--force", is_flag=True, help="Overwrite the files.")
 def predict(
@@ -116,11 +129,13 @@ def predict(
     sheet: Path | None,
     shard: Shard,
     merge: Path | None,
+    engine: str,
+    ray_address: str | None,
     limits: Limits,
     force: bool,
     as_json: bool,
 ) -> None:
-    """What is on pictures: files, folders, patterns of names, URLs.
+    """What is on pictures: files, folders, patterns of names, URLs, object stores, the rows of parquet files.
 
     Any number of pictures: answers come and are written one by one.
     """
@@ -140,8 +155,8 @@ def predict(
         new_file(sheet, force, (".png",))
     loaded = load(model)
     count, codes, drawn = 0, list[int](), list[dict[str, Any]]()
-    with writing(out) as put, emitting(as_json) as answer:
-        for entry in use.predict(loaded, inputs, top, int(views), limits, shard):
+    with elsewhere(engine, ray_address, model) as spread, writing(out) as put, emitting(as_json) as answer:
+        for entry in use.predict(loaded, inputs, top, int(views), limits, shard, spread):
             count += 1
             codes += refusals([entry])
             put(entry)

@@ -1,4 +1,5 @@
-"""Pictures that somebody names: files, folders, patterns of names, URLs; read and decoded ahead of their use."""
+"""Pictures that somebody names: files, folders, patterns of names, URLs, object stores, the rows of parquet files; read
+and decoded ahead of their use."""
 
 from __future__ import annotations
 
@@ -7,13 +8,15 @@ import http.client
 import os
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import IO, Protocol, TypeVar
 
-from alexnet.errors import AlexNetError, NetworkError, PictureError
+from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.network.architecture import Input
+from alexnet.pictures import rows, stores
 from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import Pixels, read, stored
 from alexnet.pictures.layout import is_picture
@@ -24,12 +27,55 @@ T = TypeVar("T")
 URL_SECONDS = 20.0
 
 
+class Listing(Protocol):
+    """Pictures by name, and a way to their bytes; small enough to be sent to another process."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def part(self, places: slice) -> Listing:
+        """Those from one place to another."""
+        ...
+
+    def contents(self) -> Iterator[str | bytes]:
+        """Of each the bytes, or where to read them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files and URLs, each a picture."""
+
+    names: Sequence[str]
+
+    def part(self, places: slice) -> Files:
+        return Files(self.names[places])
+
+    def contents(self) -> Iterator[str | bytes]:
+        return iter(self.names)
+
+
+def listed(inputs: Sequence[str]) -> Listing:
+    """Every picture that the inputs name, in their order. Raises UsageError, also where some are pictures and some are
+    tables of pictures."""
+    names = expand(inputs)
+    tables = [name for name in names if name.endswith(stores.PARQUET)]
+    if not tables:
+        return Files(names)
+    if len(tables) < len(names):
+        raise UsageError(f"{tables[0]} holds many pictures, and others are one each: take them one after the other")
+    return rows.of(tables)
+
+
 def expand(inputs: Sequence[str]) -> list[str]:
-    """Every picture that the inputs name, in their order; a folder gives its pictures sorted by path."""
+    """Every file that the inputs name, in their order; a folder gives its pictures sorted by path, its parquet files
+    where it has no pictures."""
     found: list[str] = []
     for text in inputs:
         if _is_url(text) or os.path.isfile(text):
             found.append(text)
+        elif stores.is_uri(text):
+            found += stores.listed(text)
         elif os.path.isdir(text):
             found += _inside(text) or [text]  # a folder without pictures is refused when it is read
         else:
@@ -38,8 +84,9 @@ def expand(inputs: Sequence[str]) -> list[str]:
 
 
 def _inside(folder: str) -> list[str]:
-    paths = (path.relative_to(folder) for path in Path(folder).rglob("*"))
-    return sorted(os.path.join(folder, path) for path in paths if is_picture(PurePosixPath(path.as_posix())))
+    paths = [path.relative_to(folder) for path in Path(folder).rglob("*")]
+    found = [path for path in paths if is_picture(PurePosixPath(path.as_posix()))]
+    return sorted(os.path.join(folder, path) for path in found or paths if found or path.suffix == stores.PARQUET)
 
 
 def _is_url(text: str) -> bool:
@@ -48,6 +95,8 @@ def _is_url(text: str) -> bool:
 
 def contents(text: str, limits: Limits = LIMITS) -> bytes:
     """Bytes of a file or URL, within the limits of size and time. Raises PictureError or NetworkError."""
+    if stores.is_uri(text) and not os.path.isfile(text):
+        return stores.read(text, limits)
     if not _is_url(text):
         return read(text, limits)
     try:
@@ -68,16 +117,21 @@ def _received(response: IO[bytes], limits: Limits) -> bytes:
     return bytes(data)
 
 
-def opened(paths: Sequence[str], rule: Input, limits: Limits = LIMITS) -> Iterator[Pixels | AlexNetError]:
-    """Each picture as uint8 [stored, stored, 3], or why it is refused, in order; a few read ahead on other threads."""
+def opened(pictures: Iterable[str | bytes], rule: Input, limits: Limits = LIMITS) -> Iterator[Pixels | AlexNetError]:
+    """Each picture as uint8 [stored, stored, 3], or why it is refused, in order; a few read ahead on other threads.
 
-    def load(path: str) -> Pixels | AlexNetError:
+    What is no bytes is where to read them."""
+
+    def load(picture: str | bytes) -> Pixels | AlexNetError:
         try:
-            return stored(contents(path, limits), rule.stored, rule.resize, rule.decode, limits)
+            if isinstance(picture, bytes):
+                limits.check_bytes(len(picture))
+            data = picture if isinstance(picture, bytes) else contents(picture, limits)
+            return stored(data, rule.stored, rule.resize, rule.decode, limits)
         except (PictureError, NetworkError) as error:
             return error
 
-    return ahead(load, paths, os.cpu_count() or 1)
+    return ahead(load, pictures, os.cpu_count() or 1)
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

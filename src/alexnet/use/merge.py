@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.errors import UsageError
-from alexnet.pictures.inputs import expand
+from alexnet.pictures.inputs import listed
 from alexnet.pictures.jobs import WHOLE, Parts, Shard
 from alexnet.progress import progress
-from alexnet.use.predict import BATCH
 from alexnet.use.writing import FORMS, Entry, Form, writing
+from alexnet.weights.model import BATCH
 
 
 def merge(inputs: Sequence[str], folder: Path, out: Path, shard: Shard = WHOLE) -> dict[str, Any]:
     """Write to `out` what shards of the same inputs wrote to files of its kind in a folder: {path, pictures, refused,
     parts}. Raises UsageError where one is missing, twice there or of other pictures, and StorageError."""
     form = FORMS[out.suffix.lower()]
-    names = expand(inputs)
+    names = listed(inputs).names
     paths = [form.name(path) for path in names[shard.places(len(names), BATCH)]]
     files = sorted(file for file in folder.glob(f"[!.]*{out.suffix}") if file.resolve() != out.resolve())
     parts = Parts(folder, ((_first(form, file), file) for file in files))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,14 @@ import numpy as np
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.decode import Pixels, stored
-from alexnet.pictures.inputs import chunks, class_of, contents, expand, opened
+from alexnet.pictures.inputs import Listing, chunks, class_of, contents, listed, opened
 from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
 from alexnet.use.writing import Entry
-from alexnet.weights.model import Model, answer
+from alexnet.weights.model import BATCH, Model, Spread, answer
 
-BATCH = 32
+TASK = 8 * BATCH  # pictures at a time on another machine: some seconds of work
 SIDE = 200  # pixels of a picture on a sheet
 MOST = 32  # pictures on one
 
@@ -30,17 +32,36 @@ def predict(
     views: int = 1,
     limits: Limits = LIMITS,
     shard: Shard = WHOLE,
+    spread: Spread | None = None,
 ) -> Iterator[Entry]:
     """One entry per picture, in input order: {path, label, probability, top} or {path, error, exit_code}.
 
     Pictures are read and decoded ahead on other threads. A picture that is refused never loses the others. In memory
-    are the model, two batches and a few decoded pictures, and the names of all.
+    are the model, a batch with its answers and a few decoded pictures, and the names of all. `spread` has it done on
+    other machines (`use.cluster`).
     """
-    paths = expand(inputs)
-    some = paths[shard.places(len(paths), BATCH)]
-    pictures = progress(opened(some, model.input, limits), len(some), "predicting")
-    for chunk in chunks(zip(some, pictures, strict=True), BATCH):
-        yield from _answers(model, chunk, top, views)
+    every = listed(inputs)
+    pictures = every.part(shard.places(len(every.names), BATCH))
+    work = Predicting(top, views, limits)
+    if spread is None:
+        entries = work(model, pictures)
+    else:
+        entries = chain.from_iterable(spread(work, pictures, TASK))
+    yield from progress(entries, len(pictures.names), "predicting")
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """What to do with pictures, wherever it is done."""
+
+    top: int
+    views: int
+    limits: Limits
+
+    def __call__(self, model: Model, pictures: Listing) -> Iterator[Entry]:
+        read = opened(pictures.contents(), model.input, self.limits)
+        for chunk in chunks(zip(pictures.names, read, strict=True), BATCH):
+            yield from _answers(model, chunk, self.top, self.views)
 
 
 def _answers(model: Model, chunk: list[tuple[str, Pixels | AlexNetError]], top: int, views: int) -> Iterator[Entry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ from alexnet.errors import unknown
 from alexnet.network.architecture import Input, Variant, Weighted, walk
 from alexnet.pictures import views
 from alexnet.pictures.decode import Pixels, fit, read, shown, stored
+from alexnet.pictures.inputs import Listing
 from alexnet.weights import files
 from alexnet.weights.files import Description
 
@@ -121,6 +122,13 @@ class Model:
         from alexnet.insight.explanations import explain
 
         return explain.explain(self, self.preprocess(pictures), method, layer, target)
+
+
+Work = Callable[[Model, Listing], Iterable[Any]]
+"""What is done with pictures, in batches of BATCH and in order; a value that can be sent to another process."""
+
+Spread = Callable[[Work, Listing, int], Iterator[list[Any]]]
+"""Has it done elsewhere, with at most so many pictures at a time, and gives what comes of it in order."""
 
 
 def layers_of(variant: Variant, layers: Sequence[str]) -> tuple[str, ...]:

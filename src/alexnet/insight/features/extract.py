@@ -7,6 +7,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +18,31 @@ from alexnet.errors import AlexNetError, StorageError, UsageError
 from alexnet.insight.features import folder as feature_folder
 from alexnet.insight.features import parquet, parts
 from alexnet.insight.features.folder import Found, State, Unfinished, compare, listing
-from alexnet.insight.features.layers import Pictures, at, named, of_batch, of_data, shapes, size_of
+from alexnet.insight.features.layers import (
+    Named,
+    Pictures,
+    Some,
+    at,
+    named,
+    of_batch,
+    of_data,
+    of_listing,
+    shapes,
+    size_of,
+)
 from alexnet.pictures.datasets import located
-from alexnet.pictures.inputs import chunks
+from alexnet.pictures.inputs import Listing, chunks
 from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
 from alexnet.weights import files
-from alexnet.weights.model import BATCH, Model, layers_of, load
+from alexnet.weights.model import BATCH, Model, Spread, layers_of, load
 
 if TYPE_CHECKING:
     from alexnet.network.inference import Precision
 
+TASK = 8  # batches at a time on another machine,
+MEMORY = 2**26  # if what comes of them is no more than so many bytes
 SECONDS = 5.0  # between two times that everything is on the disk: what a kill costs at most
 
 PathLike = str | os.PathLike[str]
@@ -47,6 +62,7 @@ def extract(
     limits: Limits = LIMITS,
     shard: Shard = WHOLE,
     merge: PathLike | None = None,
+    spread: Spread | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -55,8 +71,8 @@ def extract(
     Pictures are `inputs` (files, folders, patterns of names, URLs), or those of DATA: of one `split`, or all. Those
     that are refused, also for their size (`limits`), are listed and do not keep the others. `form` is "npy" or
     "parquet". A `shard` takes its share of the pictures; `merge` is a folder in which all shards' folders lie, and
-    nothing is computed. Raises UsageError, WeightsError, StorageError, and PictureError for a data set that holds
-    unreadable pictures.
+    nothing is computed; `spread` has it done on other machines (`use.cluster`). Raises UsageError, WeightsError,
+    StorageError, and PictureError for a data set that holds unreadable pictures.
     """
     if bool(inputs) == (data is not None):
         raise UsageError("features takes INPUT... or --data DATA, one of the two")
@@ -79,10 +95,12 @@ def extract(
     with feature_folder.own(unfinished):
         before = _begun(unfinished, plan, resume)
         _check_room(unfinished, (len(pictures.paths) - before.done) * size_of(loaded, names))
-        if merge is None:
-            batches = _batches(loaded, pictures, before.done, names, precision)
-        else:
+        if merge is not None:
             batches = parts.batches(Path(merge), plan, pictures.paths, before.done)
+        elif spread is not None:
+            batches = _elsewhere(spread, loaded, pictures, before.done, names, precision)
+        else:
+            batches = _batches(loaded, pictures, before.done, names, precision)
         state = _carry_out(unfinished, plan, before, batches)
         _finish(unfinished, folder, plan, state)
     seconds = time.monotonic() - began
@@ -175,6 +193,32 @@ def _batches(
         entries = list(zip(pictures.paths[place], pictures.labels[place], errors, strict=True))
         yield entries, of_batch(model, chunk, layers, precision)
         start += len(chunk)
+
+
+@dataclass(frozen=True)
+class Extracting:
+    """What to do with pictures, wherever it is done."""
+
+    layers: Sequence[str]
+    precision: Precision
+    limits: Limits
+
+    def __call__(self, model: Model, pictures: Listing) -> Iterator[Found]:
+        return _batches(model, of_listing(pictures, model, self.limits), 0, self.layers, self.precision)
+
+
+def _elsewhere(
+    spread: Spread, model: Model, pictures: Some, start: int, layers: Sequence[str], precision: Precision
+) -> Iterator[Found]:
+    """The same, from other machines."""
+    if not isinstance(pictures.all, Named):
+        raise UsageError("--engine ray takes INPUT..., not --data: a prepared store is read where it lies")
+    work = Extracting(layers, precision, pictures.all.limits)
+    end = pictures.first + len(pictures.paths)
+    listing = pictures.all.listing.part(slice(pictures.first + start, end))
+    together = max(1, min(TASK, MEMORY // (BATCH * size_of(model, layers))))
+    found = chain.from_iterable(spread(work, listing, together * BATCH))
+    yield from progress(found, -(-len(listing.names) // BATCH), "features, batches")
 
 
 def _carry_out(unfinished: Path, plan: Plan, state: State, batches: Iterator[Found]) -> State:

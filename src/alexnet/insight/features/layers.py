@@ -27,7 +27,7 @@ from alexnet.network.architecture import Input, walk
 from alexnet.pictures import views
 from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import Pixels
-from alexnet.pictures.inputs import chunks, class_of, expand, opened
+from alexnet.pictures.inputs import Listing, chunks, class_of, listed, opened
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.prepare import open_store
 from alexnet.pictures.store import Part, rule_text
@@ -58,13 +58,17 @@ class Pictures(Protocol):
 class Named:
     """Pictures that somebody names. Their class is that of the folder they lie in, if the model has one so called."""
 
-    paths: Sequence[str]
+    listing: Listing
     labels: Sequence[str | None]
     rule: Input
     limits: Limits
 
+    @property
+    def paths(self) -> Sequence[str]:
+        return self.listing.names
+
     def read(self, start: int) -> Iterator[Pixels | AlexNetError]:
-        return opened(self.paths[start:], self.rule, self.limits)
+        return opened(self.listing.part(slice(start, None)).contents(), self.rule, self.limits)
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,12 @@ def _slices(start: int, end: int) -> Iterator[slice]:
 
 def named(inputs: Sequence[str], model: Model, limits: Limits = LIMITS) -> Named:
     """The pictures that files, folders, patterns of names and URLs stand for."""
-    paths = expand(inputs)
-    return Named(paths, [class_of(path, model.classes) for path in paths], model.input, limits)
+    return of_listing(listed(inputs), model, limits)
+
+
+def of_listing(listing: Listing, model: Model, limits: Limits) -> Named:
+    """Pictures by name."""
+    return Named(listing, [class_of(path, model.classes) for path in listing.names], model.input, limits)
 
 
 def of_data(data: str | os.PathLike[str], split: str | None, model: Model, limits: Limits = LIMITS) -> Stored:
