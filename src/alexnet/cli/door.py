@@ -168,3 +168,14 @@ def new_file(path: Path, force: bool, endings: tuple[str, ...] = ()) -> Path:
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
     return path
+
+
+def or_boxed(model: str | None) -> str:
+    """MODEL, or else the one in the box; that this one answers is said, and what it knows."""
+    from alexnet.weights import files
+
+    if model is not None:
+        return model
+    known = " and ".join(files.describe(files.BOX).classes)
+    say(f"no --model: the model in the box answers, which knows {known} and takes anything for one of them")
+    return str(files.BOX)

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, elsewhere, emit, engined, leave, limited, new_file, refusals, sharded
+from alexnet.cli.door import command, elsewhere, emit, engined, leave, limited, new_file, or_boxed, refusals, sharded
 from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
 
 @command("alexnet features photos/ --model runs/photos --layers fc7,pool5 --out photos-features")
 @click.argument("inputs", nargs=-1, metavar="[INPUT...]")
-@click.option("--model", required=True, help="Run folder, model file or ONNX file.")
+@click.option("--model", help="Run folder, model file or ONNX file; without it the model in the box.")
 @click.option("--layers", help="Names, with commas; fc7 is before its non-linearity, relu7 behind.  [default: fc7]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--data", help="DATA to take all pictures of, instead of INPUT.")
@@ -35,7 +35,7 @@ from alexnet.progress import say
 @click.option("--force", is_flag=True, help="Overwrite the folder.")
 def features(
     inputs: tuple[str, ...],
-    model: str,
+    model: str | None,
     layers: str | None,
     out: Path,
     precision: Any,
@@ -55,8 +55,9 @@ def features(
 
     names = [name.strip() for name in (layers or "").split(",") if name.strip()]
     form = "parquet" if parquet else "npy"
-    with elsewhere(engine, ray_address, model, precision) as spread:
-        document = extract(model, inputs, out, names, precision=precision, form=form, spread=spread, **options)
+    named = or_boxed(model)
+    with elsewhere(engine, ray_address, named, precision) as spread:
+        document = extract(named, inputs, out, names, precision=precision, form=form, spread=spread, **options)
     code = document.pop("code")
     shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in document["layers"].items())
     text = f"{document['rows']:,} pictures, {shapes}, {document['bytes'] / 1e6:,.1f} MB\n{out}"

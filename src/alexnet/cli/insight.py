@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import columns, command, emit, new_file, percent, refusals
+from alexnet.cli.door import columns, command, emit, new_file, or_boxed, percent, refusals
 from alexnet.errors import UsageError
 from alexnet.progress import say
 
@@ -28,7 +28,7 @@ BELONGS = {  # options and the methods that know them
 
 @command("alexnet explain cat.jpg --model runs/photos --method grad-cam --out why")
 @click.argument("inputs", nargs=-1, metavar="[INPUT...]")
-@click.option("--model", required=True, help="Run folder or model file; an ONNX file for occlusion and kernels.")
+@click.option("--model", help="Run folder or model file, ONNX for occlusion and kernels; else the one in the box.")
 @click.option("--method", type=click.Choice(METHODS), default="grad-cam", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
 @click.option("--layer", help="grad-cam, activations, patches: a layer's name.  [default: the last convolution's]")
@@ -47,7 +47,14 @@ BELONGS = {  # options and the methods that know them
 @click.option("--arrays", is_flag=True, help="Also write what is drawn as .npy, float32, before it is scaled.")
 @click.option("--force", is_flag=True, help="Overwrite what is in the folder.")
 def explain(
-    inputs: tuple[str, ...], model: str, method: str, out: Path, arrays: bool, force: bool, as_json: bool, **given: Any
+    inputs: tuple[str, ...],
+    model: str | None,
+    method: str,
+    out: Path,
+    arrays: bool,
+    force: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Why a model answers as it does, as pictures.
 
@@ -58,8 +65,9 @@ def explain(
     _new_folder(out, force)
     from alexnet.weights.model import load
 
-    loaded = load(model)
-    document = {"method": method} | _carried_out(loaded, model, method, inputs, out, arrays, chosen)
+    named = or_boxed(model)
+    loaded = load(named)
+    document = {"method": method} | _carried_out(loaded, named, method, inputs, out, arrays, chosen)
     codes = refusals(document.get("pictures", []))
     emit(document, as_json, "\n".join(_lines(document)))
     if codes:

@@ -16,6 +16,7 @@ from alexnet.cli.door import (
     leave,
     limited,
     new_file,
+    or_boxed,
     percent,
     refusals,
     sharded,
@@ -102,7 +103,7 @@ def evaluate(
 
 @command("alexnet predict cat.jpg --model runs/photos")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--model", help="Run folder or model file.")
+@click.option("--model", help="Run folder or model file; without it the model in the box.")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
 @click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
 @click.option(
@@ -143,24 +144,23 @@ def predict(
     from alexnet.use.writing import FORMS, writing
     from alexnet.weights.model import load
 
-    if model is None and merge is None:
-        raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
     if form:
-        return _submit(inputs, model, int(views), out, limits, force, as_json)
+        return _submit(inputs, or_boxed(model), int(views), out, limits, force, as_json)
     if out:
         new_file(out, force, tuple(FORMS))
     if merge:
         return _merge(inputs, merge, out, shard, as_json)
     if sheet:
         new_file(sheet, force, (".png",))
-    loaded = load(model)
+    named = or_boxed(model)
+    loaded, boxed = load(named), {} if model else {"model": "box"}
     count, codes, drawn = 0, list[int](), list[dict[str, Any]]()
-    with elsewhere(engine, ray_address, model) as spread, writing(out) as put, emitting(as_json) as answer:
+    with elsewhere(engine, ray_address, named) as spread, writing(out) as put, emitting(as_json) as answer:
         for entry in use.predict(loaded, inputs, top, int(views), limits, shard, spread):
             count += 1
             codes += refusals([entry])
-            put(entry)
-            answer(entry, _line(entry))
+            put(entry | boxed)
+            answer(entry | boxed, _line(entry))
             if sheet and "error" not in entry and len(drawn) <= use.MOST:
                 drawn.append(entry)
     if sheet and drawn:

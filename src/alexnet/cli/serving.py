@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from alexnet.cli.door import command, emit
+from alexnet.cli.door import command, emit, or_boxed
 from alexnet.errors import UsageError
 from alexnet.use.server.limits import Limits
 
@@ -29,7 +29,7 @@ def _limits(function: F) -> F:
 
 
 @command("alexnet serve --model runs/photos")
-@click.option("--model", help="Run folder, model file or ONNX file.")
+@click.option("--model", help="Run folder, model file or ONNX file; without it the model in the box.")
 @click.option("--index", help="Folder of `alexnet features`: pictures among which the nearest are found.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; this machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
@@ -40,8 +40,6 @@ def _limits(function: F) -> F:
 @_limits
 def serve(model: str | None, index: str | None, host: str, port: int, as_json: bool, **options: Any) -> None:
     """A web page and an API for a model, until Ctrl-C or SIGTERM."""
-    if model is None:
-        raise UsageError("no --model given, and there is no model in the box yet: train one (alexnet train DATA)")
     try:
         from alexnet.use.server import serve as serving
         from alexnet.use.server.service import Service
@@ -50,7 +48,7 @@ def serve(model: str | None, index: str | None, host: str, port: int, as_json: b
             raise
         raise UsageError(f"serve needs {error.name}: pip install 'alexnet[serve]'") from None
     token = _token(options.pop("token"), options.pop("token_file"))
-    service = Service(model, Limits(**options), token, index)
+    service = Service(or_boxed(model), Limits(**options), token, index)
 
     def ready(address: str) -> None:
         assert service.workers.about is not None

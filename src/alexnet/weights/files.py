@@ -29,6 +29,7 @@ FORMAT = 1
 KEY = "alexnet"  # the one metadata key: safetensors writes several in changing order
 MEAN_PICTURE = "input.mean"
 CONVERT = "other libraries' files become models with: alexnet weights convert FILE --out F"
+BOX = Path(__file__).with_name("box.safetensors")  # the model that comes with the program: docs/box.md
 SHARED = "model.safetensors"  # what Hugging Face calls the weights of a repository
 BLOCK, MAPPED = 2**18, 2**22  # values that `rows` yields at a time, and has in memory
 DTYPES = {  # in the order in which tensors lie in a file

@@ -167,9 +167,13 @@ def answer(probabilities: NDArray[np.float64], classes: tuple[str, ...], top: in
 
 
 def load(
-    model: str | os.PathLike[str], device: str = "cpu", precision: Precision = "auto", threads: int | None = None
+    model: str | os.PathLike[str] = files.BOX,
+    device: str = "cpu",
+    precision: Precision = "auto",
+    threads: int | None = None,
 ) -> Model:
-    """The model that MODEL names: a run folder, a model file or an ONNX file that `alexnet export` wrote.
+    """The model that MODEL names: a run folder, a model file or an ONNX file that `alexnet export` wrote; by default
+    the one in the box, which tells cats from dogs.
 
     `precision`: "float32" for the weights as they are; "auto" for the form that answers fastest (`network.inference`).
     An ONNX file is computed as it was written, on the processor, without torch. `threads`: how many compute; left to
