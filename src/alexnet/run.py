@@ -32,6 +32,7 @@ from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.storage import changes, link, link_bytes, sweep, write_csv, write_json
 from alexnet.training import fine_tuning, memory, tracking
+from alexnet.training.batch_statistics import make_global
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
@@ -311,6 +312,8 @@ def _carry_out(
     network = _network(config, initial).to(device)
     network.load_state_dict(group.copied(network.state_dict() if group.leads else None))
     busy = group.within(recipe.timeout)
+    if group.size > 1 and recipe.batch_statistics == "global":
+        make_global(network, busy)
     plan = Plan(
         recipe=recipe,
         order=Order(len(parts[TRAIN]), recipe.batch_size, config.seed, recipe.shuffle),

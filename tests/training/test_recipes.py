@@ -64,7 +64,7 @@ def test_what_the_articles_show_the_network():
 
 
 def test_every_recipe_is_listed_once_and_names_its_source():
-    names = "fast krizhevsky-2012 source-145 caffe one-weird-trick torchvision yenigun le arham"
+    names = "fast large-batch krizhevsky-2012 source-145 caffe one-weird-trick torchvision yenigun le arham"
     cifar = "cifar-18pct cifar-13pct cifar-11pct"
     assert sorted(RECIPES) == sorted(f"{names} {cifar}".split())
     assert all(found.name == name and len(found.source) > 20 for name, found in RECIPES.items())

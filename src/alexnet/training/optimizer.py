@@ -16,7 +16,7 @@ from alexnet.training.recipe import Recipe
 
 History = Sequence[Mapping[str, Any]]
 
-BUFFERS = {"sgd": 1, "adam": 2, "adamw": 2}
+BUFFERS = {"sgd": 1, "adam": 2, "adamw": 2, "lars": 1}
 """Tensors that an update rule keeps beside each weight."""
 
 
@@ -33,8 +33,50 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.update == "sgd":
         return torch.optim.SGD(described, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
+    if recipe.update == "lars":
+        return Lars(described, recipe.learning_rate, recipe.momentum, recipe.trust)
     rule = torch.optim.Adam if recipe.update == "adam" else torch.optim.AdamW
     return rule(described, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.eps, fused=True)
+
+
+class Lars(torch.optim.Optimizer):
+    """Layer-wise adaptive rates: v ← m·v + ε·λ·(g + β·w); w ← w − v, with λ = trust · ‖w‖ / (‖g‖ + β·‖w‖) for each
+    tensor of weights (You, Gitman and Ginsburg, arXiv 1708.03888, algorithm 1).
+
+    Vectors, the biases and normalisations, begin as zeros or ones, whose length says nothing of them: λ = trust there,
+    as if they were as long as their gradients. As of the fused optimizers, nothing moves where `found_inf` is not 0.
+    """
+
+    found_inf: torch.Tensor | None = None
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float, trust: float) -> None:
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "trust": trust})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and group["lr"] > 0:  # a rate of 0 freezes
+                    self._move(parameter, parameter.grad, group)
+
+    def _move(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state, decay = self.state[parameter], group["weight_decay"]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        velocity = state["momentum_buffer"]
+        share = torch.ones((), dtype=parameter.dtype, device=parameter.device)
+        if parameter.dim() > 1:
+            length = parameter.norm()
+            share = length / (gradient.norm() + decay * length).clamp_min(torch.finfo(parameter.dtype).tiny)
+        moved = gradient.add(parameter, alpha=decay).mul_(share * (group["lr"] * group["trust"]))
+        moved.add_(velocity, alpha=group["momentum"])
+        if self.found_inf is not None:
+            bad = self.found_inf > 0
+            velocity.copy_(torch.where(bad, velocity, moved))
+            parameter.sub_(moved.masked_fill_(bad, 0.0))
+            return
+        velocity.copy_(moved)
+        parameter.sub_(moved)
 
 
 def layers_above(network: nn.Module) -> dict[str, int]:
@@ -70,12 +112,30 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, phase: int = 0) -> N
 
 def rate(recipe: Recipe, step: int, steps: int, history: History, phase: int = 0) -> float:
     """Learning rate of a step out of `steps`, given the epochs so far and its phase."""
-    base = recipe.learning_rate * recipe.phases[phase].factor
-    if recipe.schedule == "one-cycle":
-        return base * one_cycle(step / max(1, steps), recipe.warm_up)
-    if recipe.schedule == "stall":
-        return base * 0.1 ** stalls(history, recipe.stall, recipe.drops)
-    return base
+    progress = step / max(1, steps)
+    base = recipe.learning_rate * recipe.phases[phase].factor * scaled(recipe, progress * recipe.epochs)
+    match recipe.schedule:
+        case "one-cycle":
+            return base * one_cycle(progress, recipe.warm_up)
+        case "stall":
+            return base * 0.1 ** stalls(history, recipe.stall, recipe.drops)
+        case "polynomial":
+            return base * (1 - progress) ** 2
+        case "constant":
+            return base
+
+
+def scaled(recipe: Recipe, epochs: float) -> float:
+    """Factor of the rate after so many epochs: as many times as large as the batch is `reference_batch`, reached along
+    a straight line within `warm_up_epochs` (Goyal et al., arXiv 1706.02677, sections 2.1 and 2.2).
+
+    The line begins at the rate of `reference_batch`; at nothing where there is none.
+    """
+    full = recipe.batch_size / recipe.reference_batch if recipe.reference_batch else 1.0
+    start = min(1.0, full) if recipe.reference_batch else 0.0
+    if epochs >= recipe.warm_up_epochs:
+        return full
+    return start + (full - start) * epochs / recipe.warm_up_epochs
 
 
 def one_cycle(progress: float, warm_up: float) -> float:

@@ -26,7 +26,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch._C._distributed_c10d import Store
+from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from alexnet.errors import AlexNetError, NetworkError, SaidElsewhere, UsageError
@@ -168,7 +168,7 @@ def joined() -> Iterator[Group]:
     _end_with_parent()
     try:
         shared, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-        store = dist.PrefixStore(_round(shared, rank, size), shared)
+        store = PrefixStore(_round(shared, rank, size), shared)
         dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise NetworkError(f"torchrun's processes do not find each other: {str(error).splitlines()[0]}") from None

@@ -129,13 +129,16 @@ class Recipe:
     epochs: int = 24
     batch_size: int = 64  # of one step, over all processes
     shuffle: int = 0  # pictures in tf.data's shuffle buffer, which runs over the stored order; 0: all of them
-    update: Literal["adamw", "adam", "sgd"] = "adamw"
+    update: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     learning_rate: float = 6e-4
+    reference_batch: int = 0  # the batch that the rate is meant for; another's is in proportion; 0: whatever the batch
+    warm_up_epochs: float = 0.0  # in which the rate rises from that of `reference_batch`, or from nothing
     momentum: float = 0.9  # Adam's first beta
+    trust: float = 0.001  # lars: length of a step over that of the weights, at a rate of 1
     eps: float = 1e-8  # Adam's, added to the root of the second moment
     weight_decay: float = 0.05
     rates: tuple[tuple[str, float, float], ...] = ()  # (name pattern, learning-rate factor, decay factor), first wins
-    schedule: Literal["one-cycle", "stall", "constant"] = "one-cycle"
+    schedule: Literal["one-cycle", "stall", "constant", "polynomial"] = "one-cycle"  # the last falls as a square
     phases: tuple[Phase, ...] = (Phase(),)
     warm_up: float = 0.3  # one-cycle: share of the steps in which the rate rises
     drops: int = 3  # stall: how often the rate falls to a tenth
@@ -248,7 +251,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (1, 1e6),
     "shuffle": (0, 1e9),
     "learning_rate": (0, 1e3),
+    "reference_batch": (0, 1e6),
+    "warm_up_epochs": (0, 1e6),
     "momentum": (0, 0.9999),
+    "trust": (1e-9, 1e3),
     "eps": (1e-16, 1),
     "weight_decay": (0, 1e3),
     "warm_up": (0, 1),

@@ -149,6 +149,25 @@ TORCHVISION = Recipe(
     phases=(Phase(until=30), Phase(until=60, factor=0.1), Phase(until=90, factor=0.01)),
 )
 
+LARGE_BATCH = Recipe(
+    name="large-batch",
+    title="batches beyond 1,024 on many processes: rates by layer, five epochs of warm-up",
+    source="You, Gitman, Ginsburg, Large Batch Training of Convolutional Networks, arXiv 1708.03888: rule, trust, "
+    "momentum, decay, square decay of the rate, warm-up. The rate itself is this project's, and not tried on ImageNet",
+    mean="channels",
+    views=(RandomResizedCrop(area=(0.08, 1.0), aspect=math.log(4 / 3)), Flip()),
+    epochs=100,
+    batch_size=8192,
+    update="lars",
+    learning_rate=10.0,
+    warm_up_epochs=5.0,
+    momentum=0.9,
+    trust=0.001,
+    weight_decay=5e-4,
+    rates=(("*.bias", 1.0, 0.0), ("bn*", 1.0, 0.0)),
+    schedule="polynomial",
+)
+
 # --------------------------------------------------------------------------------------------- the authors on CIFAR-10
 
 CIFAR_13PCT = Recipe(
@@ -288,6 +307,7 @@ RECIPES: dict[str, Recipe] = {
         CAFFE,
         ONE_WEIRD_TRICK,
         TORCHVISION,
+        LARGE_BATCH,
         CIFAR_13PCT,
         CIFAR_11PCT,
         CIFAR_18PCT,
