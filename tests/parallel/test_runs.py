@@ -21,10 +21,10 @@ from groups import Torchrun, ranks, wait_for_checkpoint
 
 import alexnet
 
-EPOCHS = 24
+EPOCHS = 16
 SMALL = ("--variant", "lenet-5", "--epochs", str(EPOCHS), "--set", "batch_size=10", "--set", "validation=0.2")
 OFTEN = ("--set", "checkpoint_steps=4")
-STEPS = 173  # 24 epochs of 72 pictures in tens: the last step passes the boundary
+STEPS = 116  # 16 epochs of 72 pictures in tens: the last step passes the boundary
 
 
 def ending(run: Path) -> tuple[str, str, list[list[str]]]:
@@ -92,7 +92,13 @@ def test_killed_it_goes_on_to_the_same_bytes(
 
 
 def test_stopped_it_goes_on_with_another_number_of_processes(
-    torchrun: Torchrun, unbroken: Path, many_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    torchrun: Torchrun,
+    unbroken: Path,
+    many_photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    undrawn: None,
+    one_thread: None,
 ) -> None:
     """R7 and X3: SIGTERM for torchrun; a checkpoint, of which one process goes on, with the same pictures in each epoch
     and nearly the same losses, though rounded otherwise."""

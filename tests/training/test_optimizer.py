@@ -182,3 +182,78 @@ def test_stopping():
     assert stopped(rows(0.1, 0.4, 0.3, 0.4), "valid_top1", 2)
     assert stopped(rows(0.1, 0.4, 0.3, 0.4), "valid_loss", 2)
     assert not stopped(rows(0.4), "valid_top1", 1) and not stopped(rows(0.4, 0.4, 0.4), "", 1)
+
+
+# ------------------------------------------------------------------------------------------------------- large batches
+
+
+def lars_by_hand(w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, epsilon: float, decay: float) -> None:
+    """Algorithm 1 of You, Gitman and Ginsburg (2017), trust 0.001, momentum 0.9; a vector moves at trust alone."""
+    share = (w**2).sum().sqrt() / ((g**2).sum().sqrt() + decay * (w**2).sum().sqrt()) if w.dim() > 1 else 1.0
+    v.mul_(0.9).add_(epsilon * 0.001 * share * (g + decay * w))
+    w.sub_(v)
+
+
+def test_lars_by_hand_over_its_warm_up_and_decay():
+    """In float64, over steps that rise, fall and end at nothing."""
+    asked = dataclasses.replace(recipe("large-batch"), epochs=20, warm_up_epochs=5.0)
+    layers = network(conv1=4, fc8=2)
+    weights = {name: p.detach().clone() for name, p in layers.named_parameters()}
+    velocity = {name: torch.zeros_like(p) for name, p in weights.items()}
+    optimizer = make_optimizer(layers, asked)
+    for step, gradient in enumerate(drawn_like(layers, 20)):
+        set_rate(optimizer, rate(asked, step, 20, []))
+        for name, parameter in layers.named_parameters():
+            parameter.grad = gradient[name].clone()
+        optimizer.step()
+        epsilon = 10.0 * min(1.0, step / 5) * (1 - step / 20) ** 2
+        for name, w in weights.items():
+            if epsilon > 0:
+                lars_by_hand(w, velocity[name], gradient[name], epsilon, 0.0 if name.endswith("bias") else 0.0005)
+    for name, parameter in layers.named_parameters():
+        torch.testing.assert_close(parameter.detach(), weights[name], rtol=1e-12, atol=1e-14)
+
+
+def test_a_step_of_lars_is_as_long_as_the_weights_say():
+    """Whatever the gradients' size: without decay and momentum, trust times rate times the length of the weights."""
+    for size in (1e-6, 1.0, 1e6):
+        layers = network(fc8=2)
+        asked = dataclasses.replace(recipe("large-batch"), weight_decay=0.0, warm_up_epochs=0.0)
+        before = layers.fc8.weight.detach().clone()
+        walk(layers, asked, [0.0], drawn_like(layers, 1, size))
+        step = (layers.fc8.weight.detach() - before).norm() / before.norm()
+        assert step.item() == pytest.approx(0.001 * 10, rel=1e-9)
+
+
+def test_lars_stays_where_a_loss_was_not_finite():
+    layers = network(conv1=4, fc8=2)
+    optimizer = make_optimizer(layers, recipe("large-batch"))
+    gradients = drawn_like(layers, 2)
+    for name, parameter in layers.named_parameters():
+        parameter.grad = gradients[0][name]
+    optimizer.found_inf = torch.tensor(0.0)
+    optimizer.step()
+    before = {name: p.detach().clone() for name, p in layers.named_parameters()}
+    buffers = {name: optimizer.state[p]["momentum_buffer"].clone() for name, p in layers.named_parameters()}
+    for parameter in layers.parameters():
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.step()
+    for name, parameter in layers.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert torch.equal(optimizer.state[parameter]["momentum_buffer"], buffers[name])
+
+
+def test_the_linear_rule_and_its_warm_up():
+    """Goyal et al. (2017): a batch of k·n at a rate of k·η, reached from η along a line within five epochs."""
+    given = {"batch_size": 1024, "reference_batch": 128, "warm_up_epochs": 5.0, "schedule": "constant", "epochs": 90}
+    asked = dataclasses.replace(recipe("krizhevsky-2012"), **given)
+    steps = 90 * 100
+    for epoch, expected in ((0, 0.01), (1, 0.01 + 0.07 / 5), (2.5, 0.045), (4.99, 0.01 + 0.07 * 4.99 / 5), (5, 0.08)):
+        assert rate(asked, round(100 * epoch), steps, []) == pytest.approx(expected)
+    assert rate(asked, steps - 1, steps, []) == pytest.approx(0.08)
+    stalled = dataclasses.replace(asked, schedule="stall", stall=2)
+    assert rate(stalled, steps - 1, steps, rows(0.1, 0.1, 0.1)) == pytest.approx(0.008)
+    smaller = dataclasses.replace(asked, batch_size=32)
+    assert rate(smaller, 0, steps, []) == rate(smaller, steps - 1, steps, []) == pytest.approx(0.0025)
+    assert rate(dataclasses.replace(asked, reference_batch=0, warm_up_epochs=0.0), 0, steps, []) == 0.01
