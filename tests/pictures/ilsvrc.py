@@ -62,22 +62,33 @@ def tar(file: Path, files: dict[str, bytes]) -> Path:
     return file
 
 
-def meta(compressed: bool = True) -> bytes:
-    """`meta.mat` as MATLAB saves it: a column of structures, those of classes before one of what stands above them."""
+def meta(compressed: bool = True, numbers: dict[str, int] | None = None) -> bytes:
+    """`meta.mat` as MATLAB saves it: a column of structures, those of classes before one of what stands above them.
+    `numbers`: WNID → the kit's number, for other classes."""
+    classes = SYNSETS if numbers is None else {wnid: (own, wnid, (0, 0, 0), 0) for wnid, own in numbers.items()}
     fields = "ILSVRC2012_ID WNID words gloss num_children children wordnet_height num_train_images".split()
-    synsets = np.zeros((len(SYNSETS) + 1, 1), [(field, object) for field in fields])
-    for row, (wnid, (own, words, _, count)) in enumerate(SYNSETS.items()):
+    synsets = np.zeros((len(classes) + 1, 1), [(field, object) for field in fields])
+    for row, (wnid, (own, words, _, count)) in enumerate(classes.items()):
         synsets[row, 0] = (float(own), wnid, words, f"what {words} is", 0.0, np.zeros((0, 0)), 0.0, float(count))
-    synsets[-1, 0] = (6.0, "n00001740", "entity", "that which exists", 2.0, np.array([[1.0, 2.0]]), 3.0, 0.0)
+    synsets[-1, 0] = (
+        len(classes) + 1.0,
+        "n00001740",
+        "entity",
+        "that which exists",
+        2.0,
+        np.array([[1.0, 2.0]]),
+        3.0,
+        0.0,
+    )
     stream = io.BytesIO()
     savemat(stream, {"synsets": synsets}, do_compression=compressed)
     return stream.getvalue()
 
 
-def make_kit(root: Path, truth: list[int] | None = None) -> Path:
+def make_kit(root: Path, truth: list[int] | None = None, numbers: dict[str, int] | None = None) -> Path:
     """`ILSVRC2012_devkit_t12.tar.gz`."""
     lines = "".join(f"{number}\n" for number in (TRUTH if truth is None else truth))
-    files = {"readme.txt": b"read me", "data/meta.mat": meta(), "evaluation/demo.val.pred.txt": b"1 2\n"}
+    files = {"readme.txt": b"read me", "data/meta.mat": meta(numbers=numbers), "evaluation/demo.val.pred.txt": b"1 2\n"}
     files["data/ILSVRC2012_validation_ground_truth.txt"] = lines.encode()
     with tarfile.open(root / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
         for name, contents in files.items():

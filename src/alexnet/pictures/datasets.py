@@ -1,9 +1,12 @@
 """From what the user has to samples: a folder, archive, table or name → classes, parts, and a way to read pictures.
 
 DATA is a folder of class folders; a folder with train*/, val*/, test*/ of class folders; a zip or tar of either; a csv
-of path and label (and split); a prepared store; or a name. Wrapping folders are looked through.
+of path and label (and split); a folder of the hub's parquet files; a prepared store; or a name. Wrapping folders are
+looked through.
 
-A name stands for a file or folder in the current folder or in the cache's `data`; nothing is downloaded.
+A name stands for a file or folder in the current folder or in the cache's `data`; nothing is downloaded. Only those of
+Hugging Face's hub, as hf:microsoft/cats_vs_dogs, hf:uoft-cs/cifar10 and hf:ILSVRC/imagenet-1k, are fetched, once, by
+its library (the extra `data`).
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from alexnet.environment import cache_folder
 from alexnet.errors import UsageError
 from alexnet.pictures import chance, patterns
 from alexnet.pictures.archives import ARCHIVES, Archive
+from alexnet.pictures.hub.datasets import PREFIX, Repository
+from alexnet.pictures.hub.rows import Rows
 from alexnet.pictures.imagenet import classes as imagenet
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.limits import LIMITS, Limits
@@ -79,12 +84,12 @@ def folders() -> tuple[Path, Path]:
 
 
 def located(data: str | os.PathLike[str], origin: Path | None = None) -> str:
-    """DATA so that it means the same from any folder: an absolute path, or `patterns`. Raises UsageError for a name
-    whose files are not here, or not in the folder `origin`, where that is given."""
+    """DATA so that it means the same from any folder: an absolute path, `patterns` or a name of the hub. Raises
+    UsageError for a name whose files are not here, or not in the folder `origin`, where that is given."""
     if origin is not None:
         return _located_in(data, origin)
-    if str(data) == PATTERNS:
-        return PATTERNS
+    if str(data) == PATTERNS or str(data).startswith(PREFIX):
+        return str(data)
     named = NAMED.get(str(data))
     if named is None or (Path(data) / "store.json").is_file():  # what is prepared wins over what it was made of
         return str(Path(data).resolve())
@@ -114,6 +119,8 @@ def _located_in(data: str | os.PathLike[str], origin: Path) -> str:
 def _is_named(folder: Path, name: str) -> bool:
     """Whether a folder is itself the data set of that name."""
     found = published(folder) if folder.is_dir() else None
+    if isinstance(found, Rows):
+        return name == IMAGENET and found.is_imagenet
     return found is not None and found.name == name
 
 
@@ -121,6 +128,8 @@ def source(data: str | os.PathLike[str], limits: Limits = LIMITS) -> Source:
     """The source that DATA names. Raises UsageError when there is none, with what was expected."""
     if str(data) == PATTERNS:
         return Patterns()
+    if str(data).startswith(PREFIX):
+        return Rows(Repository(str(data).removeprefix(PREFIX)), limits)
     path = Path(located(data) if str(data) in NAMED else data)
     try:
         there = path.exists()
