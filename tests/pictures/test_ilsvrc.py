@@ -131,6 +131,17 @@ def test_training_pictures_alone(archives: Path, tmp_path: Path) -> None:
     assert samples.classes == tuple(NAMES) and len(samples.parts["train"]) == 20
 
 
+def test_a_selection_in_class_folders(tmp_path: Path) -> None:
+    """As fast.ai's Imagenette: folders called by WNID, names that repeat; the test pictures have labels there."""
+    for part in ("train", "val", "test"):
+        for wnid in ("n02110185", "n01440764"):
+            ilsvrc.write(tmp_path / part / wnid, {f"{n}.jpg": ilsvrc.photograph(wnid, n) for n in range(2)})
+    samples = source(tmp_path).samples()
+    assert samples.classes == ("tench", "Siberian husky")
+    labels = {part: [label for _, label in found] for part, found in samples.parts.items()}
+    assert labels == {part: [0, 0, 1, 1] for part in ("train", "validation", "test")}
+
+
 def test_the_published_numbers() -> None:
     assert NAMED["imagenet"].parts == {"train": 1_281_167, "validation": 50_000, "test": 100_000}
     wnids = [*classes.synsets()]

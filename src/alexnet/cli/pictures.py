@@ -26,6 +26,7 @@ def datasets_command(context: click.Context, as_json: bool) -> None:
         {"name": name, "classes": list(named.classes), "parts": named.parts, **_state(name)}
         for name, named in datasets.NAMED.items()
     ]
+    document += [_of_the_hub(name, classes) for name, classes in datasets.HUB.items()]
     rows = [_dataset_row(entry) for entry in document]
     what = datasets.__doc__.split("\n\n", 1)[1].strip()
     emit(document, as_json, f"{columns([('by name', 'classes', 'pictures', 'here'), *rows])}\n\n{what}")
@@ -42,9 +43,21 @@ def _state(name: str) -> dict[str, Any]:
     return {"there": there, "path": path, "files": list(named.files), "download": named.download}
 
 
+def _of_the_hub(name: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The same of a data set of the hub; how many pictures it has the hub says."""
+    from alexnet.pictures.hub.datasets import PREFIX, kept
+
+    repository = name.removeprefix(PREFIX)
+    found = kept(repository)
+    download = f"https://huggingface.co/datasets/{repository}"
+    state = {"there": found is not None, "path": str(found) if found else None, "files": [], "download": download}
+    return {"name": name, "classes": list(classes), "parts": {}, **state}
+
+
 def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
     counts = " + ".join(f"{count:,} {part}" for part, count in entry["parts"].items())
-    drawn = "drawn by the program" if entry["there"] else f"no: {entry['files'][0]} from {entry['download']}"
+    missing = f"no: {entry['files'][0]} from {entry['download']}" if entry["files"] else "no: fetched on first use"
+    drawn = "drawn by the program" if entry["there"] else missing
     return (entry["name"], len(entry["classes"]), counts, entry["path"] or drawn)
 
 

@@ -77,6 +77,13 @@ NAMED = {
     ),
 }
 
+HUB = {
+    "hf:microsoft/cats_vs_dogs": ("cat", "dog"),
+    "hf:uoft-cs/cifar10": CIFAR_CLASSES,
+    "hf:ILSVRC/imagenet-1k": imagenet.names(),
+}
+"""Those data sets of the hub that were looked at, with their classes; others are taken by their names too."""
+
 
 def folders() -> tuple[Path, Path]:
     """Where the files of named data sets are looked for, the first found wins."""

@@ -84,6 +84,14 @@ class Repository:
         return Split(classes, labels, [file or "" for file in files], partial(_contents, undecoded, picture))
 
 
+def kept(repository: str) -> Path | None:
+    """Where the library keeps a data set that it has fetched; None where it has not."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    folder = os.environ.get("HF_DATASETS_CACHE") or os.path.join(home, "datasets")
+    path = Path(folder).expanduser() / repository.replace("/", "___")
+    return path if path.is_dir() else None
+
+
 def _contents(table: Any, column: str, rows: NDArray[np.int64]) -> Iterator[bytes | None]:
     for row in rows.tolist():
         cell = table[row][column]

@@ -73,7 +73,7 @@ class Ilsvrc:
         say(f"imagenet: {', '.join(f'{part} from {place.name}' for part, place in found.items())}")
         if missing:
             say(f"imagenet: not there: {', '.join(missing)}")
-        return {part: _gathered(part, place) for part, place in found.items()}
+        return {part: _gathered(place) for part, place in found.items()}
 
     def _place(self, part: str) -> Path | None:
         """The archive of a part, else the folder that holds it."""
@@ -123,12 +123,12 @@ class Ilsvrc:
 # ------------------------------------------------------------------------------------------------------- where they lie
 
 
-def _gathered(part: str, place: Path) -> dict[str, Place]:
+def _gathered(place: Path) -> dict[str, Place]:
     """Path within the part, in order → place of each picture. Raises UsageError for pictures that are there twice."""
     found: dict[str, Place] = {}
     for name, where in _inside(place):
         if is_picture(path := PurePosixPath(name)):
-            inner = f"{path.parts[-2]}/{path.name}" if part == TRAIN and len(path.parts) > 1 else path.name
+            inner = path.name if FILE.match(path.name) else "/".join(path.parts[-2:])
             if inner in found:
                 raise UsageError(f"{place}: holds {inner} twice; remove one, or download or unpack it anew")
             found[inner] = where
@@ -162,22 +162,20 @@ Number = dict[str, int]
 
 
 def _of_train(found: dict[str, Place], kit: Kit | None, number: Number, root: Path) -> list[int]:
-    folders = [path.rpartition("/")[0] for path in found]
-    if strange := next((path for path, wnid in zip(found, folders, strict=True) if wnid not in number), None):
+    if strange := next((path for path, wnid in zip(found, _folders(found), strict=True) if wnid not in number), None):
         raise UsageError(
             f"{root}: the training picture {strange} lies in no class of {kit.file.name if kit else 'the challenge'}; "
             "remove it, or get the development kit that belongs to these pictures"
         )
-    return [number[wnid] for wnid in folders]
+    return [number[wnid] for wnid in _folders(found)]
 
 
 def _of_validation(found: dict[str, Place], kit: Kit | None, number: Number, root: Path) -> list[int]:
     """By the ground truth, and by the folders of classes, where there are such, which have to agree."""
     truth = kit.truth if kit else {}
-    folders = [place.parent.name if isinstance(place, Path) else "" for place in found.values()]
     labels = []
     numbers = _numbers(found, "val", len(truth) or None, root) if truth else dict.fromkeys(found, 0)
-    for (path, picture), folder in zip(numbers.items(), folders, strict=True):
+    for (path, picture), folder in zip(numbers.items(), _folders(found), strict=True):
         wnid = truth.get(picture, folder)
         if wnid not in number:
             raise UsageError(
@@ -194,9 +192,19 @@ def _of_validation(found: dict[str, Place], kit: Kit | None, number: Number, roo
 
 
 def _of_test(found: dict[str, Place], kit: Kit | None, number: Number, root: Path) -> list[int]:
-    """Nobody tells; but a submission has a line for each of them, so none may be missing."""
+    """Nobody tells, but for a selection in class folders. A submission has a line for each, so none may be missing."""
+    if all(folder in number for folder in _folders(found)):
+        return [number[folder] for folder in _folders(found)]
     _numbers(found, "test", None, root)
     return [UNKNOWN] * len(found)
+
+
+def _folders(found: dict[str, Place]) -> list[str]:
+    """The folder in which each picture lies; "" in an archive without folders."""
+    return [
+        path.rpartition("/")[0] or (place.parent.name if isinstance(place, Path) else "")
+        for path, place in found.items()
+    ]
 
 
 LABELS = {TRAIN: _of_train, VALIDATION: _of_validation, TEST: _of_test}
