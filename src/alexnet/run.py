@@ -32,7 +32,6 @@ from alexnet.pictures.store import is_store
 from alexnet.progress import say
 from alexnet.storage import changes, link, link_bytes, sweep, write_csv, write_json
 from alexnet.training import fine_tuning, memory, tracking
-from alexnet.training.batch_statistics import make_global
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
@@ -45,12 +44,13 @@ from alexnet.training.config import (
     resolve,
     skip_lines,
 )
+from alexnet.training.execution import execution
 from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.folder import CONFIG, claim, claimed, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, shared_probabilities, validation
 from alexnet.training.optimizer import BUFFERS, make_optimizer
-from alexnet.training.parallel import ALONE, Exchange, Group, alone, job, joined, restarts
+from alexnet.training.parallel import ALONE, Group, job, joined, restarts
 from alexnet.training.recipe import EXECUTION, Recipe, with_settings
 from alexnet.training.statistics import mean_view
 from alexnet.training.train import Plan
@@ -73,6 +73,7 @@ def train(
     skip_list: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
+    towers: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Train a classifier on DATA and evaluate it; the answer is what `alexnet train --json` prints.
@@ -82,10 +83,12 @@ def train(
     input rule are its own then, and its last layer is drawn anew where the classes are others. Everything is written
     to the run folder `out`, which must be new unless `force`; with `resume` a run goes on where its last checkpoint
     stands. In processes that torchrun started they train together, and each gets the answer; a run that the same job
-    has begun goes on. Raises the errors of `alexnet.errors`.
+    has begun goes on; with `towers` each of two has a column of the network. Raises the errors of `alexnet.errors`.
     """
     if epochs is not None:
         settings = [*settings, f"epochs={epochs}"]
+    if towers:
+        settings = [*settings, "execution=towers"]
     with joined() as group:
         if not group.leads:
             return _follow(group)
@@ -267,7 +270,8 @@ def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
 
 def _record(folder: Path, config: Config, parts: Parts, group: Group) -> None:
     """environment.json and split.csv, unless the run began earlier; then say what else it runs on now."""
-    now = environment() | {"processes": group.size, "normalisation": _normalisation(config)}
+    now = environment() | {"processes": group.size, "execution": config.recipe.execution}
+    now |= {"normalisation": _normalisation(config)}
     if not (before := _recorded(folder)):
         write_json(folder / "environment.json", before := now)
     if found := changes(_rounding(before), _rounding(now)):
@@ -288,7 +292,8 @@ def _recorded(folder: Path) -> dict[str, Any]:
 def _rounding(environment: dict[str, Any]) -> dict[str, Any]:
     """What of an environment has a say in how numbers are rounded."""
     keys = ("packages", "processor", "instructions", "normalisation")
-    return {key: environment.get(key) for key in keys} | {"processes": environment.get("processes", 1)}
+    usual = {"processes": 1, "execution": "data"}
+    return {key: environment.get(key) for key in keys} | {key: environment.get(key, usual[key]) for key in usual}
 
 
 def _normalisation(config: Config) -> str | None:
@@ -309,11 +314,10 @@ def _carry_out(
     compiled.build()
     recipe, device = config.recipe, choose_device(config.recipe)
     keep_memory(all_sizes=True)
-    network = _network(config, initial).to(device)
+    network = _network(config, initial)
     network.load_state_dict(group.copied(network.state_dict() if group.leads else None))
-    busy = group.within(recipe.timeout)
-    if group.size > 1 and recipe.batch_statistics == "global":
-        make_global(network, busy)
+    carried = execution(recipe, config.variant, config.input.size, group.within(recipe.timeout))
+    network = carried.part_of(network).to(device)
     plan = Plan(
         recipe=recipe,
         order=Order(len(parts[TRAIN]), recipe.batch_size, config.seed, recipe.shuffle),
@@ -322,15 +326,15 @@ def _carry_out(
         device=device,
         bfloat16=config.bfloat16,
         class_weights=_class_weights(config, device),
-        group=busy,
-        exchange=alone if group.size == 1 else Exchange(network, busy, recipe.gradients == "bfloat16"),
+        execution=carried,
+        exchange=carried.exchange(network, recipe),
     )
     began = report.before(folder, config.classes, parts[TRAIN], plan) if group.leads else None
     if recipe.compile != "none":
         network.compile(mode=recipe.compile)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
     every = (recipe.checkpoint_minutes, recipe.checkpoint_steps)
-    checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every, group=group)
+    checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every, group=group, execution=carried)
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)
@@ -350,7 +354,8 @@ def _carry_out(
         keeper.finish(state)
         result = _conclude(folder, config, parts, state, began, group)
     except (KeyboardInterrupt, SystemExit):
-        checkpoints.save(state)
+        if carried.saves_alone:  # otherwise the last checkpoint must do: the others may be past helping
+            checkpoints.save(state)
         if group.leads:
             tell(folder, f"stopped; go on with: alexnet train --resume {folder}")
         raise

@@ -1,6 +1,6 @@
-"""Ranks at work for test_towers: `python divided_ranks.py OUT` writes there what each of them found.
+"""Processes at work for test_towers: `python divided_ranks.py OUT` writes there what each of them found.
 
-torch is imported once, and each rank is a fork of this process.
+torch is imported once, and each process is a fork of this one.
 """
 
 from __future__ import annotations
@@ -8,30 +8,34 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from alexnet.network import architecture as a
-from alexnet.network.architecture import Variant
-from alexnet.network.division import Division, one_weird_trick, towers
+from alexnet.network.architecture import Input, Variant
+from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.network.variants import variant
-from alexnet.training.crossing import Wire
-from alexnet.training.divided import divide, sum_gradients, whole
-from alexnet.training.optimizer import make_optimizer, named_state
+from alexnet.pictures.batches import Order
+from alexnet.training.checkpoint import State, Sums
+from alexnet.training.execution import UNDIVIDED, Execution, execution
+from alexnet.training.optimizer import make_optimizer
+from alexnet.training.parallel import Group
 from alexnet.training.recipes import recipe
+from alexnet.training.train import Plan, dropout_seed, update
 
 SIZE, BATCH, STEPS = 99, 4, 20
-RECIPE = dataclasses.replace(recipe("krizhevsky-2012"), learning_rate=0.002)
+RECIPE = dataclasses.replace(recipe("krizhevsky-2012"), learning_rate=0.002, batch_size=BATCH)
 
 
-def small(name: str, classes: int = 6, dropout: float | None = None) -> Variant:
+def small(name: str, classes: int = 6) -> Variant:
     """A published variant with an eighth of its channels and few units; He's deviation, so that signals last."""
     layers = []
     for key, layer in variant(name, classes).layers:
@@ -40,112 +44,124 @@ def small(name: str, classes: int = 6, dropout: float | None = None) -> Variant:
         elif isinstance(layer, a.Linear):
             layer = dataclasses.replace(layer, units=classes if key == "fc8" else 32, std="he")
         layers.append((key, layer))
-    made = dataclasses.replace(variant(name, classes), layers=tuple(layers), size=SIZE)
-    return made if dropout is None else a.with_dropout(made, dropout)
+    return dataclasses.replace(variant(name, classes), layers=tuple(layers), size=SIZE)
 
 
-def pictures() -> tuple[torch.Tensor, torch.Tensor]:
-    """float64 [STEPS, BATCH, 3, SIZE, SIZE] in channels-last memory, and labels that depend on them."""
+CASES = {
+    "towers": (2, small("krizhevsky-2012"), "towers"),
+    "towers of seven classes": (2, small("batch-norm", 7), "towers"),
+    "towers of the source": (2, small("source-145"), "towers"),
+    "trick": (2, small("krizhevsky-2012"), "one-weird-trick"),
+    "trick of six classes over four": (4, small("source-145"), "one-weird-trick"),
+}
+"""By name: over how many processes, which variant, and how it is carried out."""
+
+
+def pictures() -> tuple[Tensor, Tensor]:
+    """Views uint8 [STEPS, BATCH, SIZE, SIZE, 3], and labels [STEPS, BATCH] on which their brightness depends."""
     generator = torch.Generator().manual_seed(5)
     labels = torch.randint(0, 3, (STEPS, BATCH), generator=generator)
-    noise = torch.randn((STEPS, BATCH, SIZE, SIZE, 3), generator=generator).double()
-    return (noise + labels.view(STEPS, BATCH, 1, 1, 1)).permute(0, 1, 4, 2, 3), labels
+    noise = torch.randint(0, 160, (STEPS, BATCH, SIZE, SIZE, 3), generator=generator)
+    return (noise + 40 * labels.view(STEPS, BATCH, 1, 1, 1)).byte(), labels
 
 
-CASES: dict[str, tuple[int, Variant, Callable[[Variant, int], Division]]] = {
-    "towers": (2, small("krizhevsky-2012"), lambda value, ranks: towers(value)),
-    "towers of seven classes": (2, small("batch-norm", 7), lambda value, ranks: towers(value)),
-    "towers of the source": (2, small("source-145"), lambda value, ranks: towers(value)),
-    "trick": (2, small("krizhevsky-2012"), one_weird_trick),
-    "trick of six classes over four": (4, small("source-145"), one_weird_trick),
-}
-"""The variant of a case, over how many ranks, and how it is divided."""
+def steps(value: Variant, carried: Execution) -> dict[str, Any]:
+    """The steps of training of one process: all that a checkpoint holds after the last, the gradients of the first,
+    logits before and after, what was sent in the first step, and how many values it holds."""
+    network = carried.part_of(build(value).double())
+    plan = Plan(
+        recipe=RECIPE,
+        order=Order(1000, BATCH, 0),
+        pixels=Pixels(Input(SIZE, SIZE, mean=(120.0,) * 3, scale=(1 / 64,) * 3)).double(),
+        size=SIZE,
+        device=torch.device("cpu"),
+        bfloat16=False,
+        class_weights=None,
+        execution=carried,
+        exchange=carried.exchange(network, RECIPE),
+    )
+    state = State(network, make_optimizer(network, RECIPE), Sums.zero(plan.device))
+    judged, _ = carried.judged(network)
+    views, labels = pictures()
+    found = {"logits before": used(judged, plan.pixels(views[0]))}
+    gradients: dict[str, Tensor] = {}
+    sent: list[tuple[str, int]] = []
+
+    def look(*_: Any) -> None:
+        gradients.update({name: parameter.grad.clone() for name, parameter in network.named_parameters()})
+
+    looking = state.optimizer.register_step_pre_hook(look)
+    share = carried.share(BATCH)
+    for number in range(STEPS):
+        network.train()
+        torch.manual_seed(dropout_seed(0, number, carried.dropout))
+        with counting([] if number else sent):
+            update(state, plan, views[number][share], labels[number][share], BATCH)
+        looking.remove()
+    found["logits after"] = used(judged, plan.pixels(views[0]))
+    found |= {f"gradient/{name}": tensor for name, tensor in carried.whole(gradients).items()}
+    found |= carried.whole(state.tensors())
+    buffers = sum(entry["momentum_buffer"].numel() for entry in state.optimizer.state.values())
+    return {
+        "found": found,
+        "sent": sent,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "buffers": buffers,
+    }
 
 
-def train(whole_network: nn.Sequential, division: Division, wire: Wire) -> dict[str, Any]:
-    """The steps of one rank: what it has at the end, the gradients and logits of the first step, and what it sent."""
-    network = divide(whole_network, division, wire).train()
-    optimizer = make_optimizer(network, RECIPE)
-    losses, first = [], {}
-    for step, (views, labels) in enumerate(zip(*pictures(), strict=True)):
-        torch.manual_seed(step)
-        if division.sliced:
-            views, labels = (x.chunk(wire.ranks)[wire.rank] for x in (views, labels))
-        logits = network(views)
-        loss = F.cross_entropy(logits, labels, reduction="sum") / BATCH
-        loss.backward()
-        sum_gradients(network, division, wire)
-        if step == 0:
-            first = {name: p.grad.clone() for name, p in network.named_parameters()} | {"logits": logits.detach()}
-            sent = dict(wire.sent)
-        losses.append(loss.item())
-        optimizer.step()
-        optimizer.zero_grad()
-    last = network.state_dict() | named_state(network, optimizer) | {"logits": used(network, views)}
-    values = {"parameters": sum(p.numel() for p in network.parameters()), "buffers": values_in(optimizer)}
-    return {"first": first, "last": last, "losses": losses, "sent": sent, **values}
-
-
-def used(network: nn.Sequential, views: Tensor) -> Tensor:
+def used(network: nn.Module, x: Tensor) -> Tensor:
     """Logits of the network in use."""
     with torch.no_grad():
-        return network.eval()(views)
+        return network.eval()(x)
 
 
-def values_in(optimizer: torch.optim.Optimizer) -> int:
-    return sum(entry["momentum_buffer"].numel() for entry in optimizer.state.values())
+@contextmanager
+def counting(sent: list[tuple[str, int]]) -> Iterator[None]:
+    """Note what is handed to torch.distributed inside: the collective, and the bytes that this process sends by it if
+    each part goes straight to whom it is for, and sums round a ring."""
+
+    def noting(name: str, count: Callable[..., float]) -> Any:
+        real = getattr(dist, name)
+
+        def collective(*arguments: Any, **options: Any) -> Any:
+            sent.append((name, round(count(dist.get_world_size(), *arguments))))
+            return real(*arguments, **options)
+
+        return mock.patch.object(dist, name, collective)
+
+    with (
+        noting("all_gather", lambda n, parts, own: (n - 1) * own.nbytes),
+        noting("all_to_all_single", lambda n, found, own: (n - 1) / n * own.nbytes),
+        noting("all_reduce", lambda n, tensor: 2 * (n - 1) / n * tensor.nbytes),
+    ):
+        yield
 
 
-def rank_of(ranks: int, rank: int, folder: Path) -> None:
-    """One rank through all cases of so many: trains its part and writes the whole that comes of it."""
+def process(ranks: int, rank: int, folder: Path) -> None:
+    """One process through all cases of so many."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/{ranks}.meet", rank=rank, world_size=ranks)
-    for name, (wanted, value, divided) in CASES.items():
-        if wanted != ranks:
-            continue
-        division, wire = divided(value, ranks), Wire(rank, ranks)
-        answer = train(build(value).double(), division, wire)
-        for key in ("first", "last"):
-            together = whole(answer[key], division.split, wire)
-            if division.sliced:
-                together["logits"] = wire.gather(together["logits"], "test").flatten(0, 1)
-            answer[key] = together
-        torch.save(answer, folder / f"{name}-{rank}.pt")
+    group = Group(rank, ranks, dist.group.WORLD)
+    for name, (wanted, value, kind) in CASES.items():
+        if wanted == ranks:
+            carried = execution(dataclasses.replace(RECIPE, execution=kind), value, SIZE, group)
+            torch.save(steps(value, carried), folder / f"{name}-{rank}.pt")
     dist.destroy_process_group()
-
-
-def alone(value: Variant) -> dict[str, Any]:
-    """The same steps with the network as it is, on one device."""
-    network = build(value).double().train()
-    optimizer = make_optimizer(network, RECIPE)
-    losses = []
-    for step, (views, labels) in enumerate(zip(*pictures(), strict=True)):
-        torch.manual_seed(step)
-        logits = network(views)
-        loss = F.cross_entropy(logits, labels)
-        loss.backward()
-        if step == 0:
-            first = {name: p.grad.clone() for name, p in network.named_parameters()} | {"logits": logits.detach()}
-        losses.append(loss.item())
-        optimizer.step()
-        optimizer.zero_grad()
-    last = network.state_dict() | named_state(network, optimizer) | {"logits": used(network, views)}
-    values = {"parameters": sum(p.numel() for p in network.parameters()), "buffers": values_in(optimizer)}
-    return {"first": first, "last": last, "losses": losses, **values}
 
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     for name, (_, value, _) in CASES.items():  # first: what torch imports for it, the forks then have
-        torch.save(alone(value), folder / f"{name}-alone.pt")
+        torch.save(steps(value, UNDIVIDED), folder / f"{name}-alone.pt")
     start = multiprocessing.get_context("fork").Process
     for ranks in sorted({wanted for wanted, _, _ in CASES.values()}):
-        started = [start(target=rank_of, args=(ranks, rank, folder), daemon=True) for rank in range(ranks)]
-        for process in started:
-            process.start()
-        for process in started:
-            process.join(60)
-        if any(process.exitcode != 0 for process in started):
-            raise SystemExit(f"a rank of {ranks} failed")
+        started = [start(target=process, args=(ranks, rank, folder), daemon=True) for rank in range(ranks)]
+        for one in started:
+            one.start()
+        for one in started:
+            one.join(120)
+        if any(one.exitcode != 0 for one in started):
+            raise SystemExit(f"one of {ranks} processes failed")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from alexnet.pictures.limits import Limits
 )
 @click.option("--weights", metavar="MODEL", help="Begin with a model's weights: fine-tuning.  [default: drawn]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder.")
+@click.option("--towers", is_flag=True, help="In two processes of torchrun's, each with one column of the network.")
 @click.option("--valid", help="DATA to validate on, instead of a share of the training part.")
 @click.option(
     "--skip-list", type=click.Path(path_type=Path), help="File with paths of pictures to leave out, one a line."

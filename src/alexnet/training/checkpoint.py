@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.progress import say
 from alexnet.storage import changes, flush, write_json
+from alexnet.training.execution import UNDIVIDED, Execution
 from alexnet.training.optimizer import load_named_state, named_state
 from alexnet.training.parallel import ALONE, Group
 from alexnet.weights.files import save_tensors
@@ -88,6 +89,7 @@ class Checkpoints:
     last: float = field(default_factory=time.monotonic)
     cost: float | None = None  # seconds of the last save
     group: Group = ALONE  # whose leading process reads and writes
+    execution: Execution = UNDIVIDED  # what is written is whole, however the network is carried out
 
     def planned(self, step: int) -> bool:
         """Whether every process saves after this step."""
@@ -102,14 +104,18 @@ class Checkpoints:
         return time.monotonic() - self.last >= (60 * self.minutes or self.cost / SHARE)
 
     def save(self, state: State) -> None:
-        """Write a checkpoint, unless it is there, and drop all but the newest. Raises StorageError; what was there
-        stays valid."""
-        if state.step == self.step or not self.group.leads:
+        """Write a checkpoint, unless it is there, and drop all but the newest; every process must call it. Raises
+        StorageError; what was there stays valid."""
+        if state.step == self.step:
             return
         started = time.monotonic()
+        tensors = self.execution.whole(state.tensors())
+        if not self.group.leads:
+            self.step = state.step
+            return
         target = self.folder / f"{state.step:09d}"
         try:
-            self._write(target, state)
+            self._write(target, state, tensors)
         except (OSError, StorageError) as error:
             self._drop([target])
             raise StorageError(f"checkpoint not written: {error}") from None
@@ -118,13 +124,13 @@ class Checkpoints:
         self.step, self.last = state.step, time.monotonic()
         self.cost = self.last - started
 
-    def _write(self, target: Path, state: State) -> None:
+    def _write(self, target: Path, state: State, whole: Mapping[str, Tensor]) -> None:
         self._drop([target])
         target.mkdir(parents=True)
         flush(self.folder)
         flush(self.folder.parent)
         tensors = target / "tensors.safetensors"
-        save_tensors(tensors, state.tensors())
+        save_tensors(tensors, whole)
         document = {
             "config": self.config,
             "step": state.step,
@@ -144,7 +150,7 @@ class Checkpoints:
         document, tensors = self._newest() if self.group.leads else (None, None)
         if (document := self.group.told(document)) is None:
             return False
-        _restore(state, document, self.group.copied(tensors))
+        _restore(state, document, self.execution.own(self.group.copied(tensors)))
         self.step = state.step
         return True
 

@@ -26,7 +26,9 @@ from alexnet.pictures.skip_list import read_skip_list
 from alexnet.pictures.store import Part, Store, class_counts, rule_text
 from alexnet.progress import say
 from alexnet.training import fine_tuning, memory, parallel, recipes, tracking
+from alexnet.training.execution import execution
 from alexnet.training.fine_tuning import Initial, Weights
+from alexnet.training.parallel import Group
 from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
 from alexnet.training.statistics import colour_components
 from alexnet.training.train import bfloat16
@@ -166,6 +168,7 @@ def resolve(
     size, stored = frame.size, frame.stored
     device = choose_device(recipe)
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
+    execution(recipe, draft, size, Group(size=processes))
     frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device, processes)
     tracking.check(recipe)
@@ -174,6 +177,7 @@ def resolve(
         raise UsageError(f"{data}: prepared with {store.rule}, but the weights want {wanted}")
     recipe = _with_colours(_for_parts(recipe, draft, parts, processes), parts[TRAIN])
     parallel.check(processes, recipe.batch_size, device)
+    execution(recipe, draft, size, Group(size=processes))  # for the batch that there is
     if initial and recipe.layer_decay is None:
         recipe = replace(recipe, layer_decay=fine_tuning.LAYER_DECAY)
     variant = _for_classes(draft, store.classes, recipe)
@@ -254,7 +258,8 @@ def _for_parts(recipe: Recipe, draft: Variant, parts: Parts, processes: int) -> 
     if recipe.batch_size > len(parts[TRAIN]):
         say(f"batch_size={len(parts[TRAIN])} instead of {recipe.batch_size}: there are no more training pictures")
         recipe = replace(recipe, batch_size=len(parts[TRAIN]))
-    normal = recipe.batch_size if recipe.batch_statistics == "global" else recipe.batch_size // processes
+    together = recipe.batch_statistics == "global" or recipe.execution == "towers"
+    normal = recipe.batch_size if together else recipe.batch_size // processes
     if normal == 1 and any(isinstance(layer, architecture.BatchNorm) for _, layer in draft.layers):
         raise UsageError(f"{draft.name}: batch normalisation needs two pictures in a process's batch or more")
     if VALIDATION not in parts and recipe.stop_on.startswith("valid"):

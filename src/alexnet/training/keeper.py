@@ -41,36 +41,37 @@ class Keeper:
     def validate(self, state: State) -> dict[str, Any] | None:
         """Scores on the part that is watched; the best network so far is saved if that part may choose. Without such
         a part: None."""
-        if self.plan.group.leads:
-            self._keep_kernels(state)
+        self._keep_kernels(state)
         if self.part is None:
             return None
-        model = Model(TorchEngine(state.network, self.plan.pixels), self._description({}))
+        network, sharing = self.plan.execution.judged(state.network)
+        model = Model(TorchEngine(network, self.plan.pixels), self._description({}))
         state.network.eval()
         with self.plan.arithmetic():
-            outputs = shared_probabilities(model, self.part, self.plan.group)
+            outputs = shared_probabilities(model, self.part, sharing)
         training_mode(state.network)
-        return self.plan.group.told(None if outputs is None else self._judge(state, self.part, outputs))
-
-    def _judge(self, state: State, part: Part, outputs: NDArray[np.float64]) -> dict[str, Any]:
-        found = metrics(outputs, part.labels, self.config.classes)
-        scores = {key: found[key] for key in ("images", "top1", "top5", "loss")}
+        scores = self.plan.group.told(None if outputs is None else self._judge(self.part, outputs))
+        assert scores is not None  # the leading process's
         if self._chooses and all(_rank(scores) > _rank(validation(row)) for row in state.history):
             self.save("best", state, {"epoch": self.plan.order.epochs(state.step), VALIDATION: scores})
         return scores
 
+    def _judge(self, part: Part, outputs: NDArray[np.float64]) -> dict[str, Any]:
+        found = metrics(outputs, part.labels, self.config.classes)
+        return {key: found[key] for key in ("images", "top1", "top5", "loss")}
+
     def finish(self, state: State) -> None:
         """Save the last network; where it is the best too, one file carries both names."""
-        if not self.plan.group.leads:
-            return
-        row = state.history[-1]
+        row, leads = state.history[-1], self.plan.group.leads
         best, last = self.folder / "best.safetensors", self.folder / "last.safetensors"
-        if self._chooses and best_row(state.history, self.config.recipe) is row and best.exists():
-            link(best, last)
+        is_best = self._chooses and best_row(state.history, self.config.recipe) is row
+        if self.plan.group.told(is_best and best.exists()):
+            if leads:
+                link(best, last)
             return
         watched = {self.config.recipe.watch: validation(row)} if self.part is not None else {}
         self.save("last", state, {"epoch": row["epoch"]} | watched)
-        if not self._chooses:
+        if leads and not self._chooses:
             link(last, best)
 
     @property
@@ -79,8 +80,10 @@ class Keeper:
         return self.part is not None and self.config.recipe.watch == VALIDATION
 
     def save(self, name: str, state: State, scores: dict[str, Any]) -> None:
-        """Write a model file."""
-        tensors = state.network.state_dict()
+        """Write a model file; every process must call it."""
+        tensors = dict(self.plan.execution.whole(state.network.state_dict()))
+        if not self.plan.group.leads:
+            return
         if self.mean is not None:
             tensors[files.MEAN_PICTURE] = self.mean
         files.save(self.folder / f"{name}.safetensors", tensors, self._description(scores))
@@ -94,14 +97,18 @@ class Keeper:
         return Description(config.variant, config.classes, config.input, trained, scores)
 
     def _keep_kernels(self, state: State) -> None:
+        first = next((name for name, x in state.network.named_children() if isinstance(x, torch.nn.Conv2d)), None)
+        name = f"{first}.weight"
+        found = self.plan.execution.whole({name: state.network.get_parameter(name)} if first else {})
+        if not self.plan.group.leads:
+            return
         kernels = self.folder / "kernels"
         kernels.mkdir(exist_ok=True)
-        first = next((child for child in state.network.children() if isinstance(child, torch.nn.Conv2d)), None)
         if first is None:
             return
         epoch = self.plan.order.epochs(state.step)
         with whole(kernels / f"{epoch:04d}.npy") as partial:
-            np.save(partial, first.weight.detach().cpu().numpy())
+            np.save(partial, found[name].detach().cpu().numpy())
 
 
 def shared_probabilities(

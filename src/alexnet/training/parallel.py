@@ -87,6 +87,16 @@ class Group:
             dist.all_gather(list(found.unbind()), tensor.contiguous(), group=self.processes)
         return found
 
+    def deal(self, tensors: Tensor) -> Tensor:
+        """From tensors [size, …], one for each process: those for this one, [size, …] in order of rank."""
+        own = tensors.contiguous()
+        found = torch.empty_like(own)
+        if self.size == 1:
+            return found.copy_(own)
+        with _answered(self):
+            dist.all_to_all_single(found, own, group=self.processes)
+        return found
+
     def largest(self, *values: int) -> list[int]:
         """Of each value the largest that any process has."""
         if self.size == 1:

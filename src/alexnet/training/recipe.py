@@ -163,6 +163,7 @@ class Recipe:
     gradients: Literal["float32", "bfloat16"] = "float32"  # as which they travel between processes
     compile: Literal["none", "default", "reduce-overhead"] = "none"  # mode of torch.compile; the last uses CUDA graphs
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    execution: Literal["data", "towers", "one-weird-trick"] = "data"  # over several processes
     workers: int = 1  # threads that read ahead
     checkpoint_minutes: float = 0.0  # between two
     checkpoint_steps: int = 0  # between two; where both are 0: as often as costs 2 % of the time
@@ -175,7 +176,7 @@ class Recipe:
         return Limits(self.max_pixels, self.max_frames, self.max_bytes)
 
 
-EXECUTION = frozenset({"device", "workers", "checkpoint_minutes", "checkpoint_steps", "track", "timeout"})
+EXECUTION = frozenset({"device", "execution", "workers", "checkpoint_minutes", "checkpoint_steps", "track", "timeout"})
 """Fields that may differ on resume: they change where and when, not what."""
 
 

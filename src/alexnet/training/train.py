@@ -21,10 +21,11 @@ from alexnet.pictures.batches import Batch, Order, ahead, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
 from alexnet.training.checkpoint import Checkpoints, State
+from alexnet.training.execution import UNDIVIDED, Execution
 from alexnet.training.fine_tuning import training_mode
 from alexnet.training.journal import Journal, Signals
 from alexnet.training.optimizer import rate, set_rate, stopped
-from alexnet.training.parallel import ALONE, Group, Meetings, alone
+from alexnet.training.parallel import Group, Meetings, alone
 from alexnet.training.recipe import Recipe, phase_at, purposes, views_in
 
 
@@ -39,8 +40,13 @@ class Plan:
     device: torch.device
     bfloat16: bool
     class_weights: Tensor | None
-    group: Group = ALONE
+    execution: Execution = UNDIVIDED
     exchange: Callable[[Tensor], Tensor] = alone
+
+    @property
+    def group(self) -> Group:
+        """The processes that train together."""
+        return self.execution.group
 
     @cached_property
     def steps(self) -> int:
@@ -113,7 +119,7 @@ def train(
     recipe, group, meetings = plan.recipe, plan.group, Meetings(plan.group)
     training_mode(state.network)
     journal.begin(state)
-    share, steps = group.share(recipe.batch_size), range(state.step, plan.steps)
+    share, steps = plan.execution.share(recipe.batch_size), range(state.step, plan.steps)
     found = batches(part, plan.order, plan.purposes, steps, recipe.workers, share)
     for batch, pictures in plan.carry(found):
         if stopped(state.history, recipe.stop_on, recipe.patience):
@@ -121,7 +127,7 @@ def train(
         phase = plan.phase(batch.step)
         learning_rate = rate(recipe, batch.step, plan.steps, state.history, phase)
         set_rate(state.optimizer, learning_rate, phase)
-        torch.manual_seed(dropout_seed(plan.order.seed, batch.step, group.rank))
+        torch.manual_seed(dropout_seed(plan.order.seed, batch.step, plan.execution.dropout))
         update(state, plan, *plan.tensors(batch, pictures))
         journal.tick(state)
         if plan.order.epochs(state.step) > plan.order.epochs(batch.step):
