@@ -5,14 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def say(line: str) -> None:
-    """One line to the person at the terminal."""
-    print(line, file=sys.stderr, flush=True)
+def plain(line: str) -> str:
+    """A line on which control signs, which names may hold, are spelt out: a terminal would obey them."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def say(line: str, end: str = "\n") -> None:
+    """One line to the person at the terminal. Where nobody can hear it any more, the work goes on."""
+    with suppress(OSError):
+        print(plain(line), end=end, file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], total: int, label: str, every: float = 10.0) -> Iterator[T]:

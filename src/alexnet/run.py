@@ -131,7 +131,7 @@ def _begin(
             "torchrun --max-restarts goes on with a run that it can find again; name its folder with --out"
         )
     folder = Path(out) if out is not None else _default_folder(data, asked.name)
-    if initial and initial.path.is_relative_to(folder.resolve()):
+    if initial and initial.path.is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"--weights {weights} lies in {folder}, which the run would empty; choose another --out")
     with own(folder, force):
         config, parts = resolve(data, valid, skip_lines(skip_list), seed, asked, draft, initial, group.size)

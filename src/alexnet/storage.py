@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from alexnet.errors import StorageError
+from alexnet.errors import StorageError, UsageError
 
 
 @contextmanager
@@ -41,6 +42,28 @@ def publish(partial: Path, path: Path) -> None:
         os.fsync(file.fileno())
     partial.replace(path)
     flush(path.parent)
+
+
+def writable(path: Path) -> None:
+    """Raise StorageError unless files can be made in a folder, or in the next one above a path that is there: better
+    said before the work than after it."""
+    folder = path if path.is_dir() else path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # without a name, so that nothing can be left behind
+    except OSError as error:
+        raise StorageError(
+            f"{path}: nothing can be written in {folder}: {error.strerror}; choose another place"
+        ) from None
+
+
+def new_folder(folder: Path, force: bool, by: str = "--force") -> None:
+    """Raise an error unless a folder may be written: UsageError where something is in it, unless `force`, which `by`
+    asks for, and where a file stands in its place; StorageError where the system refuses."""
+    if folder.exists() and not (folder.is_dir() and (force or not any(folder.iterdir()))):
+        raise UsageError(f"{folder} exists; choose another folder, or overwrite what is in it with {by}")
+    writable(folder)
 
 
 def flush(folder: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_picture_that_is_refused_never_loses_the_others(explained, cat, tmp_pa
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     said = explained(broken, cat, tmp_path / "missing.png", "--method", "saliency", "--json")
-    assert said.code == 3 and "2 pictures refused" in said.err
+    assert said.code == 3 and "2 of 3 pictures refused" in said.err
     first, second, third = said.json["pictures"]
     assert "error" in first and "error" in third and "exit_code" not in first
     assert Path(second["files"][0]).is_file()

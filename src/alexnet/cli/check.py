@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, emit, limited, new_file
+from alexnet.cli.door import command, emit, limited, new_file, shown
 from alexnet.errors import UsageError
 from alexnet.pictures.limits import Limits
 
@@ -180,8 +179,3 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     return textwrap.wrap(
         text, max(20, width), initial_indent=indent, subsequent_indent=2 * indent, break_on_hyphens=False
     )
-
-
-def shown(path: str) -> str:
-    """A path as one can read it on a line: with its line breaks and the like as in JSON."""
-    return path if path.isprintable() else json.dumps(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,7 +17,8 @@ import alexnet
 from alexnet.errors import UsageError, unknown
 from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.progress import say
+from alexnet.progress import plain, say
+from alexnet.storage import writable
 
 if TYPE_CHECKING:
     from alexnet.weights.model import Spread
@@ -24,11 +26,40 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "integer"  # click says "is not a valid" before it
+
+
+class Number(click.FloatRange):
+    """A number within bounds, which nan is not."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return number
+
+
+# Every number has an upper bound: beyond it lies a slip, and some would be carried out for days.
+COUNT = Whole(1, 10**6)
+SEED = Whole(0, 2**63 - 1)
+DAY = 86_400.0  # seconds
+
+
 class Commands(click.Group):
-    """A group that answers a misspelt command with a suggestion, and lists commands in the order of their work."""
+    """A group that answers a misspelt command with a suggestion, and lists commands in the order of their work, with
+    the whole first sentence of what they do."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(200)) for name, each in self.commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -38,7 +69,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(alexnet.__version__, prog_name="alexnet")
 def cli() -> None:
     """AlexNet, faithfully and completely, and a classifier for anyone's pictures.
@@ -71,7 +102,7 @@ def limited(function: F) -> F:
         ("--max-frames", LIMITS.frames, "Refuse animations of more frames, TIFFs of more pages."),
         ("--max-pixels", LIMITS.pixels, "Refuse larger pictures."),
     ):
-        given: dict[str, Any] = {"type": click.IntRange(1), "default": usual, "show_default": True, "metavar": "N"}
+        given: dict[str, Any] = {"type": Whole(1, 10**12), "default": usual, "show_default": True, "metavar": "N"}
         command = click.option(option, help=what, **given)(command)
     return cast(F, command)
 
@@ -113,7 +144,12 @@ def elsewhere(
 
 def emit(document: Any, as_json: bool, text: str) -> None:
     """The answer: JSON, or text for a person."""
-    click.echo(json.dumps(document) if as_json else text)
+    click.echo(json.dumps(document) if as_json else "\n".join(map(plain, text.split("\n"))))
+
+
+def shown(path: str) -> str:
+    """A path as one can read it on a line: with its line breaks and the like as in JSON."""
+    return path if path and path.isprintable() else json.dumps(path)
 
 
 @contextmanager
@@ -165,8 +201,11 @@ def new_file(path: Path, force: bool, endings: tuple[str, ...] = ()) -> Path:
         raise UsageError(f"{path}: expected a name ending in {' or '.join(endings)}")
     if path.exists() and not force:
         raise UsageError(f"{path} exists; overwrite it with --force")
-    if not path.absolute().parent.is_dir():
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; expected the name of a file")
+    if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
+    writable(path)
     return path
 
 

@@ -8,7 +8,20 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import command, elsewhere, emit, engined, leave, limited, new_file, or_boxed, refusals, sharded
+from alexnet.cli.door import (
+    COUNT,
+    command,
+    elsewhere,
+    emit,
+    engined,
+    leave,
+    limited,
+    new_file,
+    or_boxed,
+    refusals,
+    sharded,
+    shown,
+)
 from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
@@ -53,7 +66,7 @@ def features(
     """
     from alexnet.insight.features.extract import extract
 
-    names = [name.strip() for name in (layers or "").split(",") if name.strip()]
+    names = [] if layers is None else [name.strip() for name in layers.split(",")]
     form = "parquet" if parquet else "npy"
     named = or_boxed(model)
     with elsewhere(engine, ray_address, named, precision) as spread:
@@ -73,7 +86,7 @@ def features(
 @click.option("--index", "folder", type=click.Path(path_type=Path), required=True, help="Folder by alexnet features.")
 @click.option("--model", help="The model that the index was made with, where it has moved.")
 @click.option("--layer", help="Of several in the index.  [default: the first]")
-@click.option("--count", type=click.IntRange(1), default=8, show_default=True, help="Neighbours of each picture.")
+@click.option("--count", type=COUNT, default=8, show_default=True, help="Neighbours of each picture.")
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also draw them (.png).")
 @limited
@@ -111,5 +124,7 @@ def neighbours(
 
 def _nearest(entry: dict[str, Any]) -> str:
     if "error" in entry:
-        return f"{entry['path']}: refused: {entry['error']}"
-    return f"{entry['path']}: " + ", ".join(f"{n['path']} {n['distance']:.4g}" for n in entry["neighbours"])
+        return f"{shown(entry['path'])}: refused: {entry['error']}"
+    return f"{shown(entry['path'])}: " + ", ".join(
+        f"{shown(n['path'])} {n['distance']:.4g}" for n in entry["neighbours"]
+    )

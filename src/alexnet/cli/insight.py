@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from alexnet.cli.door import columns, command, emit, new_file, or_boxed, percent, refusals
+from alexnet.cli.door import (
+    COUNT,
+    Whole,
+    columns,
+    command,
+    emit,
+    leave,
+    new_file,
+    or_boxed,
+    percent,
+    refusals,
+    shown,
+)
 from alexnet.errors import UsageError
-from alexnet.progress import say
+from alexnet.storage import new_folder
 
 METHODS = ("grad-cam", "saliency", "occlusion", "activations", "patches", "kernels")
 BELONGS = {  # options and the methods that know them
@@ -34,8 +45,8 @@ BELONGS = {  # options and the methods that know them
 @click.option("--layer", help="grad-cam, activations, patches: a layer's name.  [default: the last convolution's]")
 @click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
 @click.option("--kind", help="grad-cam: mean, local; saliency: gradient, guided, smoothed.  [default: the first]")
-@click.option("--window", type=click.IntRange(1), help="occlusion: side of the cover, pixels.  [default: size / 6]")
-@click.option("--stride", type=click.IntRange(1), help="occlusion: pixels it moves by.  [default: window / 3]")
+@click.option("--window", type=COUNT, help="occlusion: side of the cover, pixels.  [default: size / 6]")
+@click.option("--stride", type=COUNT, help="occlusion: pixels it moves by.  [default: window / 3]")
 @click.option("--data", help="patches: DATA to look through, instead of INPUT.")
 @click.option(
     "--split",
@@ -43,7 +54,7 @@ BELONGS = {  # options and the methods that know them
     help="patches: part of DATA.  [default: test, else validation]",
 )
 @click.option("--units", help="patches: units of the layer, as 0-15,40.  [default: the first 16]")
-@click.option("--count", type=click.IntRange(1, 100), help="patches: how many for each unit.  [default: 9]")
+@click.option("--count", type=Whole(1, 100), help="patches: how many for each unit.  [default: 9]")
 @click.option("--arrays", is_flag=True, help="Also write what is drawn as .npy, float32, before it is scaled.")
 @click.option("--force", is_flag=True, help="Overwrite what is in the folder.")
 def explain(
@@ -62,17 +73,16 @@ def explain(
     of a layer, patches what in many pictures excites its units most, kernels the first convolution's weights.
     """
     chosen = _options(method, inputs, given)
-    _new_folder(out, force)
+    new_folder(out, force)
     from alexnet.weights.model import load
 
     named = or_boxed(model)
     loaded = load(named)
     document = {"method": method} | _carried_out(loaded, named, method, inputs, out, arrays, chosen)
-    codes = refusals(document.get("pictures", []))
+    entries = document.get("pictures", [])
+    codes = refusals(entries)
     emit(document, as_json, "\n".join(_lines(document)))
-    if codes:
-        say(f"alexnet explain: {len(codes)} pictures refused")
-        sys.exit(max(codes))
+    leave("explain", codes, len(entries))
 
 
 def _options(method: str, inputs: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
@@ -90,11 +100,6 @@ def _options(method: str, inputs: tuple[str, ...], given: dict[str, Any]) -> dic
     if "split" in chosen and "data" not in chosen:
         raise UsageError("--split chooses a part of --data DATA; give that too")
     return chosen
-
-
-def _new_folder(out: Path, force: bool) -> None:
-    if out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
-        raise UsageError(f"{out} exists; choose another --out, or overwrite what is in it with --force")
 
 
 def _carried_out(
@@ -156,8 +161,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
 
 def _line(entry: dict[str, Any]) -> str:
     if "error" in entry:
-        return f"{entry['path']}: refused: {entry['error']}"
-    return f"{entry['path']}: {entry['label']} {percent(entry['probability'])} → {', '.join(entry['files'])}"
+        return f"{shown(entry['path'])}: refused: {entry['error']}"
+    return f"{shown(entry['path'])}: {entry['label']} {percent(entry['probability'])} → {', '.join(entry['files'])}"
 
 
 @command("alexnet compare runs/a runs/b --out comparison.html")

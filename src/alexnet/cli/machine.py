@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import columns, command, emit, new_file
+from alexnet.cli.door import COUNT, DAY, Number, columns, command, emit, new_file
 from alexnet.errors import UsageError
 from alexnet.storage import write_json
 
@@ -17,11 +17,9 @@ from alexnet.storage import write_json
 @click.argument("what", type=click.Choice(["train", "predict", "data", "serve"]))
 @click.argument("data", required=False)
 @click.option("--variant", default="krizhevsky-2012", show_default=True, help="Name of a network.")
-@click.option(
-    "--batch", "batches", multiple=True, type=click.IntRange(1), help="Pictures at once.  [default: 128; 1, 8 and 32]"
-)
-@click.option("--turns", type=click.IntRange(1), default=5, show_default=True, help="How often each way is measured.")
-@click.option("--seconds", type=click.FloatRange(1), default=20.0, show_default=True, help="serve: of each load.")
+@click.option("--batch", "batches", multiple=True, type=COUNT, help="Pictures at once.  [default: 128; 1, 8 and 32]")
+@click.option("--turns", type=COUNT, default=5, show_default=True, help="How often each way is measured.")
+@click.option("--seconds", type=Number(1, DAY), default=20.0, show_default=True, help="serve: of each load.")
 @click.option("--model", help="serve: MODEL instead of a network that was not trained.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to a .json file.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")

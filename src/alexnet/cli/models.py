@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from alexnet.cli.door import (
+    COUNT,
+    SEED,
     command,
     elsewhere,
     emit,
@@ -20,19 +22,21 @@ from alexnet.cli.door import (
     percent,
     refusals,
     sharded,
+    shown,
 )
 from alexnet.environment import leads
 from alexnet.errors import PictureError, UsageError
 from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import Limits
+from alexnet.storage import new_folder
 
 
 @command("alexnet train photos/ --epochs 10 --out runs/photos")
 @click.argument("data", required=False)
 @click.option("--recipe", help="Name of a recipe, or a JSON file (a run's config.json too).  [default: fast]")
 @click.option("--variant", help="Name of a network, or a JSON file.  [default: the recipe's]")
-@click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Fixes all chance.  [default: 0]")
+@click.option("--epochs", type=COUNT, help="How often every picture is seen.")
+@click.option("--seed", type=SEED, help="Fixes all chance.  [default: 0]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<date>-<data>-<recipe>]")
 @click.option(
     "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable."
@@ -89,8 +93,8 @@ def evaluate(
 
     if len(models) < 2:
         raise UsageError("evaluate takes MODEL... DATA: give at least a model and the data")
-    if out and out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
-        raise UsageError(f"{out} exists; choose another --out, or overwrite it with --force")
+    if out:
+        new_folder(out, force)
     found = run(models[:-1], models[-1], split=split, views=int(views), limits=limits)
     if out:
         from alexnet.insight.reports.report import evaluation
@@ -105,7 +109,7 @@ def evaluate(
 @command("alexnet predict cat.jpg --model runs/photos")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--model", help="Run folder or model file; without it the model in the box.")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
+@click.option("--top", type=COUNT, default=5, show_default=True, help="How many classes to name.")
 @click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the answers to a .csv, .json or .parquet file."
@@ -194,5 +198,5 @@ def _submit(
 
 def _line(entry: dict[str, Any]) -> str:
     if "error" in entry:
-        return f"{entry['path']}: refused: {entry['error']}"
-    return f"{entry['path']}: " + ", ".join(f"{t['label']} {percent(t['probability'])}" for t in entry["top"])
+        return f"{shown(entry['path'])}: refused: {entry['error']}"
+    return f"{shown(entry['path'])}: " + ", ".join(f"{t['label']} {percent(t['probability'])}" for t in entry["top"])

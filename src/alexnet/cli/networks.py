@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import columns, command, emit, new_file, percent
+from alexnet.cli.door import COUNT, Whole, columns, command, emit, new_file, percent
 from alexnet.progress import say
 
 
@@ -38,12 +38,12 @@ def _variant_row(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 @command("alexnet summary krizhevsky-2012 --explain")
 @click.argument("variant")
-@click.option("--classes", type=click.IntRange(1), help="Number of outputs.")
-@click.option("--channels", type=click.IntRange(1), help="Number of input channels.")
-@click.option("--input", "size", type=click.IntRange(1), help="Side of the input picture.")
+@click.option("--classes", type=COUNT, help="Number of outputs.")
+@click.option("--channels", type=COUNT, help="Number of input channels.")
+@click.option("--input", "size", type=COUNT, help="Side of the input picture.")
 @click.option("--explain", is_flag=True, help="Derive each size.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the network to an .svg or .png file.")
-@click.option("--dpi", type=click.IntRange(20, 1000), default=110, show_default=True, help="Resolution of a .png.")
+@click.option("--dpi", type=Whole(20, 1000), default=110, show_default=True, help="Resolution of a .png.")
 @click.option("--force", is_flag=True, help="Overwrite the plot.")
 def summary_command(
     variant: str,
@@ -60,6 +60,8 @@ def summary_command(
     from alexnet.network import summary
     from alexnet.network.variants import variant as named
 
+    if plot:
+        new_file(plot, force, (".svg", ".png"))
     value = named(variant, classes, channels)
     text = summary.table(value, size)
     if explain:
@@ -67,7 +69,7 @@ def summary_command(
     if plot:
         from alexnet.network.drawing.sheet import draw
 
-        draw(value, size, new_file(plot, force, (".svg", ".png")), dpi)
+        draw(value, size, plot, dpi)
         say(f"drawn to {plot}")
     emit(summary.summary(value, size), as_json, text)
 

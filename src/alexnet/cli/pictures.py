@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import Commands, cli, columns, command, emit, limited, new_file
+from alexnet.cli.door import SEED, Commands, Whole, cli, columns, command, emit, limited, new_file
 from alexnet.pictures.limits import Limits
 
 
@@ -50,7 +50,12 @@ def _of_the_hub(name: str, classes: tuple[str, ...]) -> dict[str, Any]:
     repository = name.removeprefix(PREFIX)
     found = kept(repository)
     download = f"https://huggingface.co/datasets/{repository}"
-    state = {"there": found is not None, "path": str(found) if found else None, "files": [], "download": download}
+    state: dict[str, Any] = {
+        "there": found is not None,
+        "path": str(found) if found else None,
+        "files": [],
+        "download": download,
+    }
     return {"name": name, "classes": list(classes), "parts": {}, **state}
 
 
@@ -65,7 +70,7 @@ def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write (.png).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -> None:
     """Draw random pictures of each class of DATA."""
@@ -83,7 +88,7 @@ def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -
 @command("alexnet prepare photos/ --out photos-256")
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
-@click.option("--size", type=click.IntRange(1, 4096), default=256, show_default=True, help="Side of stored pictures.")
+@click.option("--size", type=Whole(1, 4096), default=256, show_default=True, help="Side of stored pictures.")
 @click.option("--resize", type=click.Choice(["crop", "squash", "pad"]), default="crop", show_default=True)
 @click.option(
     "--decode",

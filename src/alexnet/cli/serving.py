@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from alexnet.cli.door import command, emit, or_boxed
+from alexnet.cli.door import Number, Whole, command, emit, or_boxed
 from alexnet.errors import UsageError
 from alexnet.use.server.limits import Limits
 
@@ -21,7 +21,8 @@ NEEDED = {"fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "p
 def _limits(function: F) -> F:
     """An option for each of the server's limits."""
     for field in reversed(dataclasses.fields(Limits)):
-        kind = click.IntRange(1) if isinstance(field.default, int) else click.FloatRange(0)
+        most = field.metadata["most"]
+        kind = Whole(1, most) if isinstance(field.default, int) else Number(0, most)
         option = f"--{field.name.replace('_', '-')}"
         shown = {"default": field.default, "show_default": field.name != "workers" or "one for each core"}
         function = click.option(option, type=kind, help=field.metadata["meaning"], **shown)(function)
@@ -32,7 +33,7 @@ def _limits(function: F) -> F:
 @click.option("--model", help="Run folder, model file or ONNX file; without it the model in the box.")
 @click.option("--index", help="Folder of `alexnet features`: pictures among which the nearest are found.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; this machine only.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=Whole(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option(
     "--token", help="What requests must bring (Authorization: Bearer …); other users see it in the process list."
 )
@@ -67,5 +68,5 @@ def _token(token: str | None, file: Path | None) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{file}: {getattr(error, 'strerror', None) or 'not plain text'}") from None
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
-        raise UsageError("a token is one word of plain letters, digits and signs")
+        raise UsageError(f"{file or '--token'}: a token is one word of plain letters, digits and signs")
     return token

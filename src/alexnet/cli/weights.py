@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import Commands, cli, columns, command, emit, new_file, percent
+from alexnet.cli.door import COUNT, SEED, Commands, Number, cli, columns, command, emit, new_file, percent
 from alexnet.progress import say
 
 CHANGE = {"resize rule": "--resize", "class names": "--labels", "mean and scale": "--mean"}
@@ -86,7 +86,7 @@ def weights_convert(
 
     new_file(out, force, (".safetensors",))
     classes = names.read(labels) if labels else None
-    _emit(convert(file, out, Hints(classes, variant_of(variant) if variant else None, resize, mean)), as_json)
+    _emit(convert(file, out, Hints(classes, None if variant is None else variant_of(variant), resize, mean)), as_json)
 
 
 def _emit(document: dict[str, Any], as_json: bool) -> None:
@@ -126,9 +126,9 @@ def export(model: str, to: str, int8: bool, out: Path, data: str | None, force: 
 @click.argument("model")
 @click.option("--data", required=True, help="DATA to retrain and compare on: what the model was trained on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write (.safetensors).")
-@click.option("--ratio", type=click.FloatRange(4, 500), default=35, show_default=True, help="How many times smaller.")
-@click.option("--epochs", type=click.IntRange(1), help="How often every picture is seen.  [default: 6]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Fixes all chance.  [default: the model's own]")
+@click.option("--ratio", type=Number(4, 500), default=35, show_default=True, help="How many times smaller.")
+@click.option("--epochs", type=COUNT, help="How often every picture is seen.  [default: 6]")
+@click.option("--seed", type=SEED, help="Fixes all chance.  [default: the model's own]")
 @with_force
 def compress(
     model: str, data: str, out: Path, ratio: float, epochs: int | None, seed: int | None, force: bool, as_json: bool

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from alexnet import errors
 from alexnet.environment import environment
 from alexnet.errors import AlexNetError, UsageError
 from alexnet.network.architecture import Linear, Row, Variant, walk
@@ -137,5 +138,9 @@ def process(arguments: list[str]) -> Figures:
     command = [sys.executable, "-m", "alexnet.experiments.ways", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise AlexNetError(f"{' '.join(arguments)}: {(done.stderr.splitlines() or ['ended without a word'])[-1]}")
+        last = (done.stderr.splitlines() or ["ended without a word"])[-1]
+        kind, _, message = last.partition(": ")
+        if kind.startswith("alexnet.errors."):
+            raise getattr(errors, kind.rpartition(".")[2])(message)
+        raise AlexNetError(f"{' '.join(arguments)}: {last}")
     return dict(json.loads(done.stdout))

@@ -126,7 +126,7 @@ def _unpack(data: str | None, folder: Path) -> int:
     for place, content in enumerate(_contents(data)):
         (folder / "ab"[place % 2] / f"{place:05d}.jpg").write_bytes(content)
     if place < 1:
-        raise UsageError(f"{data}: too few pictures to measure with")
+        raise UsageError(f"{Path(data or '')}: too few pictures to measure with")
     return place + 1
 
 
@@ -138,7 +138,7 @@ def _contents(data: str | None) -> Iterator[bytes]:
             yield from map(_drawn, range(DRAWN))
         case Folder():
             paths = [path for path, _, _ in source.listing if is_picture(PurePosixPath(path))]
-            yield from ((source.root / path).read_bytes() for path in paths[:: -(-len(paths) // MOST)])
+            yield from ((source.root / path).read_bytes() for path in paths[:: -(-len(paths) // MOST) or 1])
         case Archive():
             with source.whole():
                 count = sum(is_picture(PurePosixPath(name)) for name, _, _ in source.members())

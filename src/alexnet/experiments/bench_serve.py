@@ -31,6 +31,7 @@ from alexnet.experiments.bench import process
 from alexnet.pictures import patterns
 from alexnet.pictures.layout import is_picture
 from alexnet.progress import say
+from alexnet.weights.model import load as load_model
 
 CLIENTS, BATCH, OVERLOAD = 16, 8, 4.0
 MOST = 64  # pictures that are sent in turn
@@ -49,6 +50,8 @@ def bench_serve(data: str | None, variant: str, model: str | None, turns: int, s
     """
     workers = os.cpu_count() or 1
     named = variant if model is None else Path(model).name
+    if model is not None:
+        load_model(model)  # what is wrong with it is better said here than by the server's processes
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         pictures = _pictures(data, place / "pictures")
@@ -177,7 +180,6 @@ def compute(model: str, pictures: str, seconds: float) -> None:
     """One of these processes: says that it is ready, waits for a line, says how many pictures a second it did."""
     from alexnet.use.server import answers
     from alexnet.use.server.limits import Limits
-    from alexnet.weights.model import load as load_model
 
     loaded, limits = load_model(model, threads=1), Limits().picture
     files = [file.read_bytes() for file in sorted(Path(pictures).iterdir())]

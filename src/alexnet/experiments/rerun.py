@@ -26,7 +26,7 @@ from alexnet.pictures.prepare import open_store, source_of
 from alexnet.progress import say
 from alexnet.run import train
 from alexnet.storage import changes, write_json, write_text
-from alexnet.training.folder import own
+from alexnet.training.folder import LOCK, own
 from alexnet.training.recipe import to_json
 
 PLAN = "experiment.json"
@@ -47,6 +47,8 @@ def rerun(
     marks = _marks(experiment.quick, given) if quick else ()
     arms = tuple(map(experiment.quick.reduced, experiment.arms)) if quick else experiment.arms
     experiment = replace(experiment, arms=arms)
+    if not (out / PLAN).is_file() and out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
+        raise UsageError(f"{out} holds something else; choose another --out")
     with own(out, force=False, existing=True):
         _claim(out / PLAN, experiment, given, quick)
         if not report:
@@ -68,6 +70,8 @@ def _given(experiment: Experiment, data: Sequence[str], quick: bool) -> dict[str
     if data and len(data) != len(names):
         raise UsageError(f"{experiment.name} takes --data {len(names)} times, for {' and '.join(names)} in this order")
     if data:
+        for path in data:
+            source_of(path).samples()  # what is no data set is refused before a folder is claimed
         return {name: datasets.located(path) for name, path in zip(names, data, strict=True)}
     missing = {name for name in names if not datasets.NAMED[name].find()} if quick else set()
     return {name: patterns_for(name) if name in missing else datasets.located(name) for name in names}
@@ -93,8 +97,6 @@ def _claim(path: Path, experiment: Experiment, given: Mapping[str, str], quick: 
     }
     plan = json.loads(json.dumps({"experiment": experiment.name, "quick": quick, "data": given, "arms": arms}))
     if not path.is_file():
-        if any(entry.name != ".lock" for entry in path.parent.iterdir()):
-            raise UsageError(f"{path.parent} holds something else; choose another --out")
         write_json(path, plan)
         return
     found = changes(json.loads(path.read_text("utf-8")), plan)

@@ -99,7 +99,7 @@ def located(data: str | os.PathLike[str], origin: Path | None = None) -> str:
         return str(data)
     named = NAMED.get(str(data))
     if named is None or (Path(data) / "store.json").is_file():  # what is prepared wins over what it was made of
-        return str(Path(data).resolve())
+        return os.path.realpath(data)  # pathlib's raises where links lead round in a circle
     found = named.find()
     if found is None:
         here, cache = (folder.resolve() for folder in folders())

@@ -63,7 +63,8 @@ def read(path: str | os.PathLike[str], limits: Limits = LIMITS) -> bytes:
             limits.check_bytes(status.st_size)
             with open(path, "rb", opener=_without_waiting) as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    data = file.read(limits.bytes + 1)
+                    room = min(limits.bytes, max(status.st_size, LIMITS.bytes))  # taken from memory at once
+                    data = file.read(room + 1)
                     limits.check_bytes(len(data))
                     return data
         raise PictureError("not a regular file")

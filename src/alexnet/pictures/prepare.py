@@ -33,7 +33,7 @@ from alexnet.pictures.shards import DIGEST, Made, Making, Packed, Shard
 from alexnet.pictures.sources import Read, Source
 from alexnet.pictures.store import FORMAT, REFUSED, Store, Stored, is_store, opened
 from alexnet.progress import progress, say
-from alexnet.storage import lock
+from alexnet.storage import lock, writable
 
 CACHE_BYTES = 50 * 10**9  # least recently used stores go when the cache would grow beyond this
 REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
@@ -106,6 +106,7 @@ def prepare(
             raise UsageError(f"{folder} exists; choose another --out, or overwrite a store with --force")
         if not is_store(folder):
             raise UsageError(f"{folder} is not a store; --force overwrites stores alone")
+    writable(folder)
     # An earlier store goes only when the new one is whole; DATA may even be the earlier one.
     new = folder.with_name(f".{folder.name}.new") if folder.exists() else folder
     source = source_of(data, origin, limits)
@@ -175,7 +176,8 @@ def _prepare(source: Source, samples: Samples, folder: Path, plan: Plan, worksho
             shards.forget(making)
             _publish(making, folder)
     except OSError as error:
-        raise StorageError(f"{error.filename or folder}: {error.strerror or error}") from None
+        remedy = "name another cache with XDG_CACHE_HOME" if workshop is _passing else "choose another --out"
+        raise StorageError(f"{error.filename or folder}: {error.strerror or error}; make room, or {remedy}") from None
 
 
 Workshop = Callable[[Path, str, int], AbstractContextManager[Path]]

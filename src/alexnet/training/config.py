@@ -98,7 +98,9 @@ def read_config(run: Path) -> Config:
         return Config(**document)
     except FileNotFoundError:
         raise UsageError(f"{run}: not a run folder: there is no config.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UsageError(f"{run}: not a run folder: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{run}/config.json: not a run's configuration: {error}") from None
 
 
@@ -110,7 +112,7 @@ def recipe_of(given: str | Recipe | None) -> Recipe:
     if isinstance(given, Recipe):
         return given
     if given is None or not given.endswith(".json"):
-        return recipes.recipe(given or "fast")
+        return recipes.recipe("fast" if given is None else given)
     return _from_file(Path(given), "recipe", from_json)
 
 
@@ -127,7 +129,7 @@ def draft_of(given: str | Variant | None, recipe: Recipe, initial: Initial | Non
     """The network to train, for any number of classes: that of the weights it begins with, else the one that is given,
     else the recipe's. Raises UsageError where that of the weights is another than the one given."""
     if initial is None:
-        return variant_of(given or recipe.variant)
+        return variant_of(recipe.variant if given is None else given)
     own = initial.description.variant
     if given is not None and not fine_tuning.same(variant_of(given), own):
         raise UsageError(f"--variant {variant_of(given).name}: the weights are those of another network, {own.name}")

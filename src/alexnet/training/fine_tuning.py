@@ -67,7 +67,7 @@ def read(model: str | os.PathLike[str]) -> Initial:
     """The model that MODEL names, everything about it checked. Raises UsageError and WeightsError."""
     path = files.locate(model).resolve()
     if path.suffix.lower() == ".onnx":
-        raise UsageError(f"{model}: --weights takes no ONNX file; give the model that it was exported from")
+        raise UsageError(f"{model}: an ONNX file cannot be trained on; give the model that it was exported from")
     description = files.describe(path)
     network, mean_picture = torch_engine.assemble(path, description)
     with path.open("rb") as file:

@@ -22,7 +22,7 @@ def own(folder: Path, force: bool, existing: bool = False) -> Iterator[None]:
 
     What an earlier run left there stays until `clear`; a folder to which nothing was written goes again.
     """
-    if not existing and _content(folder):
+    if _content(folder) and not existing:
         if not force:
             raise UsageError(f"{folder} exists; choose another --out, --resume it, or overwrite it with --force")
         if not (folder / CONFIG).is_file():

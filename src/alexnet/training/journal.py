@@ -19,6 +19,7 @@ from alexnet.errors import DivergedError, Interrupted
 from alexnet.pictures.batches import Order
 from alexnet.pictures.layout import VALIDATION
 from alexnet.pictures.store import Part
+from alexnet.progress import say
 from alexnet.storage import write_csv
 from alexnet.training.checkpoint import State, Sums
 from alexnet.training.parallel import ALONE, Group
@@ -136,7 +137,7 @@ class Journal:
     def show(self, line: str) -> None:
         """A line of passing interest: overwritten on a terminal, not in the log."""
         end = "\033[K\r" if sys.stderr.isatty() else "\n"
-        print(line, end=end, file=sys.stderr, flush=True)
+        say(line, end)
 
 
 def tell(folder: Path, line: str) -> None:
@@ -144,7 +145,7 @@ def tell(folder: Path, line: str) -> None:
     with (folder / "log.txt").open("a", encoding="utf-8", errors="surrogateescape") as log:
         log.write(f"{line}\n")
     end = "\033[K\n" if sys.stderr.isatty() else "\n"
-    print(line, end=end, file=sys.stderr, flush=True)
+    say(line, end)
 
 
 @dataclass

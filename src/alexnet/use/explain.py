@@ -91,17 +91,17 @@ def drawing(
     """How to draw what a method finds, which knows some of `layer`, `kind`, and `window` and `stride`."""
     match method:
         case "grad-cam":
-            layer = layer or explain.last_convolution(model.variant)
-            kind = kind or "mean"
+            layer = explain.last_convolution(model.variant) if layer is None else layer
+            kind = "mean" if kind is None else kind
             title = f"Grad-CAM at {layer}" if kind == "mean" else f"LayerCAM at {layer}"
             return heat(model, partial(explain.evidence, layer=layer, kind=kind), method, title, arrays)
         case "saliency":
-            kind = kind or "gradient"
+            kind = "gradient" if kind is None else kind
             return heat(model, partial(explain.sensitivity, kind=kind), method, f"Saliency ({kind})", arrays)
         case "occlusion":
             return heat(model, partial(explain.drops, window=window, stride=stride), method, "Occlusion", arrays)
         case "activations":
-            return layers(model, [layer] if layer else explain.convolutions(model.variant), arrays)
+            return layers(model, explain.convolutions(model.variant) if layer is None else [layer], arrays)
     raise unknown("method", method, (*explain.HEAT, "activations"))
 
 
@@ -178,12 +178,20 @@ def write(path: Path, values: NDArray[Any]) -> str:
     return str(path)
 
 
+def _stem(path: str) -> str:
+    try:
+        name = urlsplit(path).path if "://" in path else Path(path).as_posix()
+    except ValueError:  # no address: refused when it is fetched
+        name = ""
+    return PurePosixPath(name).stem or "picture"
+
+
 def file_names(paths: Sequence[str]) -> list[str]:
     """A name for what is written about each picture: its file's, without the ending, and numbered where taken."""
     taken: set[str] = set()
     names = []
     for path in paths:
-        stem = PurePosixPath(urlsplit(path).path if "://" in path else Path(path).as_posix()).stem or "picture"
+        stem = _stem(path)
         numbered = (stem, *(f"{stem}-{number}" for number in range(2, len(paths) + 2)))
         names.append(next(name for name in numbered if name.casefold() not in taken))
         taken.add(names[-1].casefold())

@@ -195,10 +195,10 @@ def locate(model: str | os.PathLike[str]) -> Path:
     """The file that MODEL names: itself, the best weights of a run folder, the one in a folder from Hugging Face, or
     what was fetched by a catalog name; what exists goes before a name. Raises UsageError."""
     path = Path(model)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike pathlib's, not troubled by names that no file can have
         names = ("best.safetensors", "last.safetensors", SHARED)
         found = [path / name for name in names if (path / name).is_file()]
         if not found:
-            raise UsageError(f"{model}: a folder without best.safetensors; expected a run folder or a model file")
+            raise UsageError(f"{path}: a folder without best.safetensors; expected a run folder or a model file")
         return found[0]
-    return path if path.is_file() else catalog.locate(str(model))
+    return path if os.path.isfile(path) else catalog.locate(str(model))

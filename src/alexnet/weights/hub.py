@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import alexnet
 from alexnet.errors import NetworkError, StorageError, UsageError
-from alexnet.storage import link, write_json, write_text
+from alexnet.storage import link, new_folder, write_json, write_text
 from alexnet.weights import files
 from alexnet.weights.files import Description
 from alexnet.weights.model import Model, load
@@ -67,8 +67,7 @@ def save_pretrained(
     folder, path = Path(folder), files.locate(model)
     description = files.describe(path)
     torch_engine.assemble(path, description)  # nothing damaged is handed on
-    if folder.exists() and not (folder.is_dir() and (force or not any(folder.iterdir()))):
-        raise UsageError(f"{folder} exists; choose another folder, or overwrite it with force=True")
+    new_folder(folder, force, "force=True")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,7 +57,7 @@ class Run:
 
 def read(folders: Sequence[Path]) -> list[Run]:
     """The runs in some folders. Raises UsageError."""
-    short = [folder.resolve().name for folder in folders]
+    short = [os.path.basename(os.path.realpath(folder)) for folder in folders]
     names = short if len(set(short)) == len(short) else [str(folder) for folder in folders]
     return [_read(name, folder) for name, folder in zip(names, folders, strict=True)]
 

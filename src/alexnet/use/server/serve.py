@@ -9,16 +9,19 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from alexnet.errors import Interrupted, UsageError
+from alexnet.insight.features import folder
 from alexnet.use.server.app import make_app
 from alexnet.use.server.guard import guarded
 from alexnet.use.server.protocol import Connection, sweep
 from alexnet.use.server.service import Service
+from alexnet.weights import files
 
 BACKLOG = 512
 TAKEN = 0.1  # seconds to take the connections that the system has made
@@ -61,6 +64,7 @@ def serve(service: Service, host: str, port: int, ready: Callable[[str], None]) 
     Raises UsageError when the address cannot be had, the model's own error when it cannot be loaded, Interrupted
     after Ctrl-C.
     """
+    _look(service)
     listening = _bound(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     limits = service.limits
@@ -103,16 +107,29 @@ async def _working(server: Server) -> AsyncIterator[None]:
         await server.service.workers.end()
 
 
+def _look(service: Service) -> None:
+    """Raise at once what a model process would say after seconds."""
+    path = files.locate(service.model)
+    if path.suffix.lower() != ".onnx":
+        files.describe(path)
+    if service.index is not None:
+        folder.read(Path(service.index))
+
+
 def _bound(host: str, port: int) -> socket.socket:
+    if not host:
+        raise UsageError("--host '': name the address to listen at; 0.0.0.0 is every one that this machine has")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listening.close()
-        raise UsageError(f"{host}:{port}: {error.strerror or error}; choose another --host or --port") from None
+        raise UsageError(
+            f"{host}:{port}: {getattr(error, 'strerror', None) or error}; choose another --host or --port"
+        ) from None
     return listening
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     try:
         model = load(settings["model"], threads=1)
-        index = alike.opened(settings["index"], settings["model"]) if settings["index"] else None
+        index = alike.opened(settings["index"], settings["model"]) if settings["index"] is not None else None
         send(replies, {"ready": answers.about(model, settings["model"])})
     except AlexNetError as error:
         send(replies, {"error": str(error), "kind": type(error).__name__})

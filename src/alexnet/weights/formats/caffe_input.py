@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet.errors import WeightsError
+from alexnet.errors import UsageError, WeightsError
 from alexnet.network.architecture import LUMA, MOST_SIDE, Input
 from alexnet.pictures import views
 from alexnet.weights import files
@@ -75,10 +76,12 @@ def _sides(message: Message, layers: Sequence[Layer]) -> set[int]:
 def with_mean(rule: Input, path: Path) -> tuple[Input, dict[str, Tensor]]:
     """The rule with the mean from a `.binaryproto` or `.npy` file, and the mean picture, if it is one of colours.
 
-    Raises WeightsError.
+    Raises UsageError where there is no such file, WeightsError for one that is refused.
     """
     import torch
 
+    if not os.path.isfile(path):
+        raise UsageError(f"{path}: no such file; expected a mean, as .binaryproto or .npy")
     mean = _mean(path)
     if mean.ndim not in (1, 3) or mean.shape[0] != len(rule.mean) or mean.shape[1:] not in ((), (mean.shape[-1],) * 2):
         raise WeightsError(f"{path}: a mean of shape {mean.shape}, for pictures of {len(rule.mean)} channels")
