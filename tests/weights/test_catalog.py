@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from alexnet.cli.main import cli
 from alexnet.errors import UsageError
 from alexnet.network.variants import variant
-from alexnet.weights import catalog, files, imagenet
+from alexnet.pictures.imagenet import classes as imagenet
+from alexnet.weights import catalog, files
 from alexnet.weights.download import _allowed
 
 DOCS = Path(__file__).parents[2] / "docs" / "weights.md"

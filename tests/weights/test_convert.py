@@ -20,7 +20,8 @@ from alexnet.errors import UsageError, WeightsError
 from alexnet.network.architecture import Input
 from alexnet.network.model import build
 from alexnet.network.variants import variant
-from alexnet.weights import catalog, convert, files, imagenet, labels
+from alexnet.pictures.imagenet import classes as imagenet
+from alexnet.weights import catalog, convert, files, labels
 from alexnet.weights.catalog import Entry
 from alexnet.weights.convert import Hints
 from alexnet.weights.formats.foreign import Foreign

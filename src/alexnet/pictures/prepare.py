@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO
 
 import numpy as np
 
 from alexnet.environment import cache_folder, peak_memory
 from alexnet.errors import PictureError, StorageError, UsageError
 from alexnet.pictures import datasets, shards
-from alexnet.pictures.decode import Decoding, Resize, fit, least
+from alexnet.pictures.decode import Decoding, Resize
 from alexnet.pictures.forms import FORMS, Kept
 from alexnet.pictures.layout import Samples
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.repeats import repeats
-from alexnet.pictures.shards import DIGEST, Made, Making, Packed, Shard
-from alexnet.pictures.sources import Read, Source
-from alexnet.pictures.store import FORMAT, REFUSED, Store, Stored, is_store, opened
-from alexnet.progress import progress, say
+from alexnet.pictures.making import Plan, Unreadable, made, write
+from alexnet.pictures.sources import Source
+from alexnet.pictures.store import FORMAT, Store, Stored, is_store, opened
+from alexnet.progress import say
 from alexnet.storage import lock, writable
 
 CACHE_BYTES = 50 * 10**9  # least recently used stores go when the cache would grow beyond this
-REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
 MEASURED = 256  # pictures from which the time that all of them take is forecast
 BOOKKEEPING = 200  # bytes of memory that a picture that was made takes until the store is whole
-
-Unreadable = Literal["refuse", "skip"]
-Record = Callable[[Path, Shard, Made], None]
 
 
 def open_store(
@@ -121,45 +113,6 @@ def prepare(
     return opened(folder)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is made of each file, how it is kept, and what is done about files of which nothing can be made."""
-
-    size: int
-    resize: Resize
-    decode: Decoding
-    kept: Kept = "raw"
-    unreadable: Unreadable = "refuse"
-
-    @property
-    def picture(self) -> tuple[int, int, int]:
-        return self.size, self.size, 3
-
-    @property
-    def picture_bytes(self) -> int:
-        """Of raw pixels."""
-        return 3 * self.size**2
-
-    def attempt(self, read: Read) -> Packed | PictureError:
-        """A picture, packed, and its digest; or why there is none."""
-        try:
-            picture = np.ascontiguousarray(fit(read(least(self.size, self.decode)), self.size, self.resize))
-        except PictureError as error:
-            return error
-        packed = FORMS[self.kept].pack(picture)
-        return packed, hashlib.blake2b(packed, digest_size=DIGEST).digest()
-
-    def shards(self, samples: Samples) -> dict[str, list[Shard]]:
-        """The shards of each part."""
-        return {
-            part: shards.shards_of(part, len(entries), self.picture_bytes) for part, entries in samples.parts.items()
-        }
-
-    def large(self, samples: Samples) -> bool:
-        """Whether any part takes several shards, so that it is worth while to keep what is finished."""
-        return any(len(pieces) > 1 for pieces in self.shards(samples).values())
-
-
 def _prepare(source: Source, samples: Samples, folder: Path, plan: Plan, workshop: Workshop) -> None:
     """Make a store of the samples; where it is made until it is whole, and whether there is room, `workshop` says."""
     count = sum(map(len, samples.parts.values()))
@@ -172,7 +125,7 @@ def _prepare(source: Source, samples: Samples, folder: Path, plan: Plan, worksho
         with workshop(folder, what, most) as making:
             if not is_store(making):
                 _forecast(source, samples, making, plan, most)
-                _write(source, samples, making, plan)
+                write(source, samples, making, plan)
             shards.forget(making)
             _publish(making, folder)
     except OSError as error:
@@ -249,11 +202,11 @@ def _forecast(source: Source, samples: Samples, making: Path, plan: Plan, most: 
 def _measured(source: Source, paths: list[str], plan: Plan) -> int:
     """Bytes that pictures will take: the mean of the first ones and a deviation. Time and memory are said."""
     started = time.monotonic()
-    with closing(_made(source, paths, plan)) as outcomes:
+    with closing(made(source, paths, plan)) as outcomes:
         sizes = [
             0 if isinstance(outcome, PictureError) else outcome[0].nbytes for _, outcome in islice(outcomes, MEASURED)
         ] or [plan.picture_bytes]
-    rate = len(sizes) / (time.monotonic() - started)
+        rate = len(sizes) / (time.monotonic() - started)
     needed = round(len(paths) * (np.mean(sizes) + np.std(sizes)))
     say(
         f"{rate:.0f} pictures a second, measured on the first {len(sizes)}: {len(paths):,} take about "
@@ -306,104 +259,3 @@ def _publish(making: Path, folder: Path) -> None:
     except OSError:
         if not is_store(folder):
             raise
-
-
-def _write(source: Source, samples: Samples, folder: Path, plan: Plan) -> None:
-    refused: dict[str, str] = {}
-    seen = []
-    parts: dict[str, dict[str, Any]] = {}
-    record = shards.record if plan.large(samples) else shards.unrecorded
-    for name, pieces in plan.shards(samples).items():
-        paths = [path for path, _ in samples.parts[name]]
-        finished = _make_part(source, paths, pieces, folder, plan, record)
-        made = shards.joined(finished, pieces)
-        labels = np.array([label for _, label in samples.parts[name]], np.int64)
-        labels[[*made.refused]] = REFUSED
-        refused |= {paths[row]: why for row, why in sorted(made.refused.items())}
-        np.save(folder / f"{name}.labels.npy", labels)
-        (folder / f"{name}.paths.txt").write_text("\n".join(map(json.dumps, paths)), "utf-8")
-        decoded = labels != REFUSED
-        seen.append((made.digests[decoded], np.full(decoded.sum(), len(parts)), labels[decoded]))
-        parts[name] = {
-            "count": len(paths),
-            "digest": hashlib.sha256(labels.tobytes() + made.digests.tobytes()).hexdigest(),
-            "shards": [
-                {"name": shard.name, "count": len(shard.rows), "digest": shards.digest(piece)}
-                for shard, piece in zip(pieces, finished, strict=True)
-            ],
-        }
-    _judge(refused, sum(map(len, samples.parts.values())), plan.unreadable)
-    document = {
-        "format": FORMAT,
-        "name": source.name,
-        "classes": samples.classes,
-        "codes": samples.codes,
-        "size": plan.size,
-        "resize": plan.resize,
-        "decode": plan.decode,
-        "store": plan.kept,
-        "parts": parts,
-        "skipped": refused,
-        "strays": len(samples.strays),
-        "repeated": repeats(*map(np.concatenate, zip(*seen, strict=True))),
-    }
-    (folder / "store.json").write_text(json.dumps(document, indent=1), "utf-8")
-
-
-def _make_part(
-    source: Source, paths: list[str], pieces: list[Shard], folder: Path, plan: Plan, record: Record
-) -> list[Made]:
-    """Make those shards of a part that are not finished yet; what all of them hold."""
-    finished = {shard: made for shard in pieces if (made := shards.recorded(folder, shard))}
-    left = [shard for shard in pieces if shard not in finished]
-    rows = [row for shard in left for row in shard.rows]
-    making: dict[Shard, Making] = {}
-    waiting: list[Future[None]] = []
-    with ExitStack() as files, ThreadPoolExecutor(1) as recorder:  # which waits for the disk while others decode
-
-        def add(shard: Shard) -> Making:
-            making[shard] = Making(folder, shard, plan.kept, plan.picture)
-            files.enter_context(making[shard].files)
-            return making[shard]
-
-        outcomes = _made(source, [paths[row] for row in rows], plan)
-        for index, outcome in progress(outcomes, len(rows), f"preparing {pieces[0].name.partition('.')[0]}"):
-            shard = pieces[rows[index] // len(pieces[0].rows)]
-            one = making.get(shard) or add(shard)
-            one.add(rows[index], outcome)
-            if not one.left:
-                finished[shard] = making.pop(shard).finish()
-                waiting.append(recorder.submit(record, folder, shard, finished[shard]))
-        for shard in (shard for shard in left if shard not in finished):  # of which the source lacks files by now
-            finished[shard] = (making.get(shard) or add(shard)).finish()
-        for written in waiting:
-            written.result()
-    return [finished[shard] for shard in pieces]
-
-
-def _made(source: Source, paths: list[str], plan: Plan) -> Generator[tuple[int, Packed | PictureError], None, None]:
-    """Index and what was made of every picture, on all cores; a bounded number of files is in memory at once."""
-    workers = os.cpu_count() or 1
-    waiting: deque[tuple[int, Future[Packed | PictureError]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for index, read in source.pictures(paths):
-            waiting.append((index, pool.submit(plan.attempt, read)))
-            if len(waiting) > 8 * workers:
-                index, future = waiting.popleft()
-                yield index, future.result()
-        for index, future in waiting:
-            yield index, future.result()
-
-
-def _judge(refused: dict[str, str], count: int, unreadable: str) -> None:
-    """Raise unless every picture was decoded or the user allowed for a few that were not."""
-    if not refused:
-        return
-    path, reason = next(iter(refused.items()))
-    more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
-    if unreadable != "skip":
-        remedy = "train --skip-list F or --set unreadable=skip, prepare --unreadable skip"
-        raise PictureError(f"{path}: {reason}{more}; repair or leave out ({remedy})")
-    if len(refused) > REFUSED_SHARE * count:
-        raise PictureError(f"{path}: {reason}{more}; more than {REFUSED_SHARE:.0%} of {count:,} are unreadable")
-    say(f"skipped {len(refused)} unreadable pictures, the first {path}: {reason}")

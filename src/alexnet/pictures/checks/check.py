@@ -22,7 +22,8 @@ from alexnet.pictures.checks.surroundings import Surroundings, bare_classes, loo
 from alexnet.pictures.checks.survey import Survey, survey
 from alexnet.pictures.layout import PARTS, TEST, TRAIN, UNKNOWN, VALIDATION, Samples
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.prepare import REFUSED_SHARE, source_of, without
+from alexnet.pictures.making import REFUSED_SHARE
+from alexnet.pictures.prepare import source_of, without
 from alexnet.pictures.sources import Folder, Source
 
 TINY_SIDE, TINY_SHARE = 16, 8  # pixels; and how many times shorter than that of the median the shorter side is
