@@ -73,6 +73,11 @@ class SaidElsewhere(AlexNetError):
         self.exit_code = exit_code
 
 
+def reason(error: Exception) -> str:
+    """What an exception of somebody else's says, on one line and without the system's number."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a misspelt name: says what it could have been, and what there is."""
     names = list(known)

@@ -6,16 +6,23 @@ The table is made from the program's own commands (`faults`): an option has its 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import faults
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from in_process import Answer, run
 
 COMMANDS = faults.commands()
-SLOW = ("bench [DATA]: a damaged picture",)  # met after seconds of drawing and measuring
+SLOW = (  # met after seconds of drawing and measuring, or by a model process
+    "bench [DATA]: a damaged picture",
+    "serve --model: damaged: none.onnx",
+    "serve --model: damaged: empty.onnx",
+)
 
 
 def state(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -117,6 +124,15 @@ def test_every_number_has_bounds() -> None:
     assert len(numbers) > 40
     bounds = {name: (getattr(kind, "min", None), getattr(kind, "max", None)) for name, kind in numbers.items()}
     assert [name for name, both in bounds.items() if None in both] == []
+
+
+def test_every_command_and_every_option_has_its_help() -> None:
+    """A command with an example, too."""
+    bare = [
+        name for name, command in COMMANDS.items() if not command.help or "Example: alexnet " not in str(command.epilog)
+    ]
+    options = ((name, p) for name, command in COMMANDS.items() for p in command.params if isinstance(p, click.Option))
+    assert bare + [f"{name} {option.opts[0]}" for name, option in options if not option.help] == []
 
 
 LARGEST = {
@@ -222,3 +238,45 @@ def test_what_does_not_go_together(line: str, says: str, world: Path, desk: Path
 
 def test_the_document_has_the_numbers_of_today() -> None:
     assert faults.table() in faults.DOCUMENT.read_text("utf-8"), f"out of date: {faults.main.__doc__}"
+
+
+QUICK = [
+    name for name in COMMANDS if name not in ("train", "serve", "bench", "experiment", "compress", "weights fetch")
+]
+
+
+@st.composite
+def lines(draw: st.DrawFn, world: Path) -> list[str]:
+    """A command with any of its options, in any order, each with a value that it may have or not."""
+    name = draw(st.sampled_from(QUICK))
+    usual = [word.replace("W/", f"{world}/").replace("OUT", "new") for word in faults.USUAL.get(name, "").split()]
+    words = [*usual] if draw(st.booleans()) else []
+    for parameter in draw(st.lists(st.sampled_from(COMMANDS[name].params), max_size=4)):
+        wrong = [fault.value for fault in faults.faults(name, parameter, world) if fault.value is not None]
+        value = draw(st.sampled_from([*wrong, *WORDS, *usual]))
+        option = isinstance(parameter, click.Option)
+        flag = option and parameter.is_flag
+        words += [parameter.opts[0]] if flag else [f"{parameter.opts[0]}={value}"] if option else [value]
+    return [*name.split(), *words]
+
+
+WORDS = ("1", "2", "0", "new", "a,b", "conv1", "fc4", "class 0", "0-3", "test", "http://127.0.0.1:9/x.png", "--", "*")
+
+
+@pytest.mark.slow
+def test_any_words(world: Path, desk: Path) -> None:
+    """2,000 lines of commands: whatever is asked, an answer or a refusal, in the codes that there are."""
+
+    @settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(lines(world))
+    def answered(line: list[str]) -> None:
+        answer = run(*line)
+        for place in desk.iterdir():
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        assert answer.code in (0, 2, 3, 4, 5, 7) and "Traceback" not in answer.err
+        assert answer.code == 0 or answer.err or answer.out
+        assert (answer.out + answer.err).replace("\n", "").isprintable()
+        if "--json" in line and "--" not in line and answer.out and "--help" not in line:
+            json.loads(answer.out)
+
+    answered()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import pty
 import re
 import shlex
@@ -19,14 +20,14 @@ from pathlib import Path
 import pytest
 from in_process import Answer, run
 
-COMMAND = f"{shlex.quote(sys.executable)} -m alexnet"
+ALEXNET = f'alexnet() {{ {shlex.quote(sys.executable)} -m alexnet "$@"; }}\n'
 
 
 def shell(script: str, folder: Path, **environment: str | None) -> Answer:
     """What bash says to a script in which `alexnet` stands for the program; None takes a variable away."""
     changed = {**os.environ, **environment}
     left = {name: value for name, value in changed.items() if value is not None}
-    command = ["bash", "-c", "alexnet() { " + COMMAND + ' "$@"; }\n' + script]
+    command = ["bash", "-c", ALEXNET + script]
     done = subprocess.run(command, capture_output=True, env=left, cwd=folder, timeout=120)
     return Answer(done.returncode, *(text.decode("utf-8", "surrogateescape") for text in (done.stdout, done.stderr)))
 
@@ -189,3 +190,96 @@ def test_terminals_without_colours(environment: dict[str, str], world: Path, tmp
 
 
 # ------------------------------------------------------------------------------------------------------ environments
+
+
+PLACES = {
+    "HOME that nobody can write": {"HOME": "/proc", "XDG_CACHE_HOME": None},
+    "no temporary folder": {"TMPDIR": "/nonexistent"},
+    "ASCII alone": {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
+    "warnings are errors": {"PYTHONWARNINGS": "error"},
+}
+MORE = {
+    "HOME that is not there": {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": None},
+    "cache that nobody can write": {"XDG_CACHE_HOME": "/proc"},
+    "cache that is a file": {"XDG_CACHE_HOME": "W/mine.txt"},
+    "relative cache": {"HOME": "W/photos", "XDG_CACHE_HOME": "here"},
+    "temporary folder that is a file": {"TMPDIR": "W/mine.txt"},
+    "no locale": {"LANG": None, "LC_ALL": None, "LC_CTYPE": None},
+    "C": {"LC_ALL": "C"},
+}
+ALL = PLACES | MORE
+HEAVY = (  # everything else that writes, and needs torch or draws
+    "train W/photos --variant lenet-5 --epochs 1 --set batch_size=4 --out new",
+    "predict W/picture.png --model W/model.safetensors --sheet new.png --out new.csv",
+    "explain W/picture.png --model W/model.safetensors --out new",
+    "features W/photos --model W/model.safetensors --out new",
+    "neighbours W/picture.png --index W/index --out new.png",
+    "evaluate W/run W/photos --out new",
+    "export W/model.safetensors --to onnx --out new.onnx",
+    "compare W/run W/again --out new.html",
+    "datasets show W/photos --out new.png",
+    "summary lenet-5 --plot new.svg",
+    "doctor",
+)
+
+
+def placed(text: str | None, world: Path) -> str | None:
+    return None if text is None else text.replace("W/", f"{world}/")
+
+
+@pytest.mark.parametrize("environment", PLACES.values(), ids=PLACES.keys())
+def test_strange_environments(environment: dict[str, str | None], world: Path, tmp_path: Path) -> None:
+    """What needs no cache and no temporary files is not troubled by either."""
+    answer = shell(f"alexnet prepare {world}/photos --size 8 --out $'caf\\xe9'", tmp_path, **environment)
+    assert answer.code == 0 and len(answer.err.splitlines()) == 1, answer.err
+    assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", HEAVY)
+@pytest.mark.parametrize("environment", ALL.values(), ids=ALL.keys())
+def test_strange_environments_for_every_command(
+    environment: dict[str, str | None], line: str, world: Path, tmp_path: Path
+) -> None:
+    """Done, or refused in a line that says what to set."""
+    given = {name: placed(value, world) for name, value in environment.items()}
+    answer = shell(f"alexnet {placed(line, world)}", tmp_path, **given)
+    assert answer.code in (0, 7) and "Traceback" not in answer.err, answer.err
+    if answer.code == 7:
+        assert "XDG_CACHE_HOME" in answer.err and environment.keys() & {"HOME", "XDG_CACHE_HOME"}
+
+
+def test_a_cache_that_cannot_be_written(world: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for cache in ("/proc", world / "mine.txt", world / "loop"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        answer = run("datasets", "show", world / "photos", "--out", "new.png")
+        assert answer.code == 7 and "XDG_CACHE_HOME" in answer.err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+LIMITS = {
+    "few files open": ("ulimit -n 16", 0, ""),
+    "no file may be written": ("ulimit -f 0", 7, "File too large"),
+    "the folder is gone": ("mkdir gone; cd gone; rmdir ../gone", 2, "the current folder is not there any more"),
+}
+
+
+@pytest.mark.parametrize("before, code, says", LIMITS.values(), ids=LIMITS.keys())
+def test_processes_that_may_do_little(before: str, code: int, says: str, world: Path, tmp_path: Path) -> None:
+    answer = shell(f"{before}; alexnet prepare {world}/photos --size 8 --out new", tmp_path)
+    assert answer.code == code and says in answer.err and "Traceback" not in answer.err
+    assert [place.name for place in tmp_path.iterdir()] == (["new"] if code == 0 else [])
+
+
+@pytest.mark.skipif(platform.system() != "Linux" or os.geteuid() != 0, reason="mounts: needs root on Linux")
+@pytest.mark.parametrize("how, says", {"ro": "Read-only file system", "size=8k": "No space left"}.items())
+def test_a_disk_that_takes_nothing(how: str, says: str, world: Path, tmp_path: Path) -> None:
+    """Read-only or full; both before and after the work the old file stays."""
+    (tmp_path / "disk").mkdir()
+    script = f"""mount -t tmpfs -o size=8k none disk && (head -c 8k /dev/zero > disk/filler; rm -f disk/none)
+        echo mine > disk/old.json 2>/dev/null; mount -o remount,{how} disk
+        for line in "check {world}/photos --out disk/new.json" "prepare {world}/photos --size 8 --out disk/new"; do
+            alexnet $line; echo "code $?"; done; ls -A disk"""
+    answer = shell(f"unshare -m bash -c {shlex.quote(ALEXNET + script)}", tmp_path)
+    assert answer.out.count("code 7") == 2 and says in answer.err and "Traceback" not in answer.err

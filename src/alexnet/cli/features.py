@@ -87,7 +87,13 @@ def features(
 @click.option("--model", help="The model that the index was made with, where it has moved.")
 @click.option("--layer", help="Of several in the index.  [default: the first]")
 @click.option("--count", type=COUNT, default=8, show_default=True, help="Neighbours of each picture.")
-@click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
+@click.option(
+    "--metric",
+    type=click.Choice(["euclidean", "cosine"]),
+    default="euclidean",
+    show_default=True,
+    help="By what pictures are near.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Also draw them (.png).")
 @limited
 @click.option("--force", is_flag=True, help="Overwrite the picture.")

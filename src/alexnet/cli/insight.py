@@ -40,7 +40,7 @@ BELONGS = {  # options and the methods that know them
 @command("alexnet explain cat.jpg --model runs/photos --method grad-cam --out why")
 @click.argument("inputs", nargs=-1, metavar="[INPUT...]")
 @click.option("--model", help="Run folder or model file, ONNX for occlusion and kernels; else the one in the box.")
-@click.option("--method", type=click.Choice(METHODS), default="grad-cam", show_default=True)
+@click.option("--method", type=click.Choice(METHODS), default="grad-cam", show_default=True, help="What to look at.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
 @click.option("--layer", help="grad-cam, activations, patches: a layer's name.  [default: the last convolution's]")
 @click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")

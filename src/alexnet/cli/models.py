@@ -108,7 +108,9 @@ def evaluate(
 
 @command("alexnet predict cat.jpg --model runs/photos")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--model", help="Run folder or model file; without it the model in the box.")
+@click.option(
+    "--model", help="Run folder, model or ONNX file, or a name (see `alexnet weights`); else the one in the box."
+)
 @click.option("--top", type=COUNT, default=5, show_default=True, help="How many classes to name.")
 @click.option("--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Views of each picture.")
 @click.option(

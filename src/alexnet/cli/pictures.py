@@ -70,7 +70,7 @@ def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write (.png).")
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Which pictures are drawn.")
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -> None:
     """Draw random pictures of each class of DATA."""
@@ -89,7 +89,13 @@ def datasets_show(data: str, out: Path, seed: int, force: bool, as_json: bool) -
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
 @click.option("--size", type=Whole(1, 4096), default=256, show_default=True, help="Side of stored pictures.")
-@click.option("--resize", type=click.Choice(["crop", "squash", "pad"]), default="crop", show_default=True)
+@click.option(
+    "--resize",
+    type=click.Choice(["crop", "squash", "pad"]),
+    default="crop",
+    show_default=True,
+    help="How pictures become square.",
+)
 @click.option(
     "--decode",
     type=click.Choice(["full", "scaled"]),

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from alexnet.errors import DivergedError, Interrupted, UsageError
+from alexnet.errors import DivergedError, Interrupted, UsageError, reason
 from alexnet.evaluation.evaluate import evaluate
 from alexnet.experiments.experiment import Arm, Experiment, Outcome, Quick, Run
 from alexnet.experiments.table import write_tables
@@ -84,9 +84,10 @@ def patterns_for(name: str) -> str:
 
 def _written(path: Path) -> dict[str, str]:
     """DATA as `_claim` wrote it down. Raises UsageError."""
-    if not path.is_file():
+    found = _document(path)
+    if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
         raise UsageError(f"{path.parent}: no experiment was begun there, so there is nothing to report")
-    return dict(json.loads(path.read_text("utf-8"))["data"])
+    return dict(found["data"])
 
 
 def _claim(path: Path, experiment: Experiment, given: Mapping[str, str], quick: bool) -> None:
@@ -99,7 +100,7 @@ def _claim(path: Path, experiment: Experiment, given: Mapping[str, str], quick: 
     if not path.is_file():
         write_json(path, plan)
         return
-    found = changes(json.loads(path.read_text("utf-8")), plan)
+    found = changes(_document(path) or {}, plan)
     if found:
         raise UsageError(f"{path.parent} holds another experiment: {found[0]}; choose another --out")
 
@@ -122,8 +123,8 @@ def _run(arm: Arm, seed: int, data: str, out: Path, ten_views: bool) -> None:
                 train(data, recipe=arm.recipe, variant=arm.variant, seed=seed, out=folder)
         except DivergedError as error:
             say(f"{run.name}: {error}")
-            reason = str(error).removeprefix(f"{folder}: ")  # results name no place on somebody's disk
-            write_text(folder / DIVERGED, f"{reason}\n")
+            said = str(error).removeprefix(f"{folder}: ")  # results name no place on somebody's disk
+            write_text(folder / DIVERGED, f"{said}\n")
             return
     if ten_views and not run.failure and not (folder / TEN_VIEWS).is_file():
         write_json(folder / TEN_VIEWS, evaluate(folder, data, views=10).scores)
@@ -152,7 +153,11 @@ def _history(path: Path) -> tuple[dict[str, float | None], ...]:
 
 
 def _document(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    """A JSON document; None where there is no file. Raises UsageError."""
+    try:
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {reason(error)}; choose another --out") from None
 
 
 def _report(

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, cast
 
-from alexnet.errors import AlexNetError, PictureError, UsageError
+from alexnet.errors import AlexNetError, PictureError, UsageError, reason
 from alexnet.pictures.layout import Samples, arrange
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.sources import File, Read, digest
@@ -67,7 +67,7 @@ class Archive:
         except (AlexNetError, GeneratorExit):
             raise
         except Exception as error:
-            raise UsageError(f"{self.file}: not a whole zip or tar archive: {error}") from None
+            raise UsageError(f"{self.file}: not a whole zip or tar archive: {reason(error)}") from None
 
     def members(self) -> Iterator[tuple[str, int, Contents]]:
         """Name, size and a way to read each file, from front to back; a tar may hold newer copies further back."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
-from alexnet.errors import UsageError
+from alexnet.errors import UsageError, reason
 from alexnet.pictures.decode import read
 from alexnet.pictures.layout import TRAIN, Samples, part_of, samples_of
 from alexnet.pictures.limits import LIMITS, Limits
@@ -34,7 +34,7 @@ class Table:
             with self.file.open(newline="", encoding="utf-8-sig") as stream:
                 lines = [[cell.strip() for cell in line] for line in csv.reader(stream) if line]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"{self.file}: not a readable csv file: {error}") from None
+            raise UsageError(f"{self.file}: not a readable csv file: {reason(error)}") from None
         if lines and lines[0][0].lower() in ("path", "file", "filename", "image"):
             del lines[0]
         for number, line in enumerate(lines, start=1):

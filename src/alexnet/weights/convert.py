@@ -63,6 +63,7 @@ def convert(file: Path, out: Path, hints: Hints = NO_HINTS) -> dict[str, Any]:
     """
     if not file.is_file():
         raise UsageError(f"{file}: no such file; expected {KINDS}")
+    files.readable(file)
     description, tensors = (_own if _is_own(file) else _foreign)(file, hints)
     with whole(out) as partial:
         files.save(partial, tensors, description)

@@ -191,6 +191,15 @@ def rows(path: Path, name: str) -> Iterator[Tensor]:
             start += len(some)
 
 
+def readable(path: Path) -> Path:
+    """The path of a file that one may read. Raises UsageError."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    return path
+
+
 def locate(model: str | os.PathLike[str]) -> Path:
     """The file that MODEL names: itself, the best weights of a run folder, the one in a folder from Hugging Face, or
     what was fetched by a catalog name; what exists goes before a name. Raises UsageError."""
@@ -200,5 +209,7 @@ def locate(model: str | os.PathLike[str]) -> Path:
         found = [path / name for name in names if (path / name).is_file()]
         if not found:
             raise UsageError(f"{path}: a folder without best.safetensors; expected a run folder or a model file")
-        return found[0]
-    return path if os.path.isfile(path) else catalog.locate(str(model))
+        path = found[0]
+    if os.path.isfile(path):
+        return readable(path)
+    return catalog.locate(str(model))

@@ -60,7 +60,9 @@ def read(folder: Path) -> dict[str, Any]:
         return dict(document)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder}: not a folder of features; alexnet features makes one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UsageError(f"{folder}: {DOCUMENT} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: {DOCUMENT} is damaged: {type(error).__name__}: {error}; make it anew") from None
 
 

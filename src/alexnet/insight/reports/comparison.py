@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import UsageError
+from alexnet.errors import UsageError, reason
 from alexnet.evaluation.certainty import mcnemar, wilson
 from alexnet.network import architecture
 from alexnet.pictures.layout import VALIDATION
@@ -85,7 +85,7 @@ def _json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
+        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
     if not isinstance(document, dict):
         raise UsageError(f"{path}: not what a run writes there")
     return document
@@ -98,7 +98,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except (OSError, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
+        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 # ------------------------------------------------------------------------------------------------------------- results

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from alexnet.errors import Interrupted, UsageError
+from alexnet.errors import Interrupted, UsageError, reason
 from alexnet.insight.features import folder
 from alexnet.use.server.app import make_app
 from alexnet.use.server.guard import guarded
@@ -127,9 +127,7 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.listen(BACKLOG)
     except (OSError, UnicodeError) as error:
         listening.close()
-        raise UsageError(
-            f"{host}:{port}: {getattr(error, 'strerror', None) or error}; choose another --host or --port"
-        ) from None
+        raise UsageError(f"{host}:{port}: {reason(error)}; choose another --host or --port") from None
     return listening
 
 
