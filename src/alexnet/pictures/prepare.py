@@ -152,7 +152,8 @@ def _lasting(folder: Path, what: str, most: int, *, rule: str) -> Iterator[Path]
     """For a store in a folder of the user's choice: shards that are finished stay for the next process that makes the
     same store of the same files."""
     say(f"preparing {what}: {_bytes(most)} in {folder}")
-    making, owner = (folder.with_name(f".{folder.name}.{what}") for what in ("making", "owner"))
+    stem = os.fsdecode(os.fsencode(folder.name)[:200])  # a name has 255 bytes at most
+    making, owner = (folder.with_name(f".{stem}.{what}") for what in ("making", "owner"))
     with owner.open("a+") as file:
         if not lock(file):
             raise UsageError(f"{folder}: another process is preparing it; wait for it, or choose another --out")
