@@ -155,6 +155,8 @@ def _lead(folder: Path, config: Config, parts: Parts, initial: Initial | None, g
     mean = initial.mean_picture if initial else _mean_picture(config, parts)
     _record(folder, config, parts, group)
     group.told((folder, config, torch.get_num_threads(), mean, None))
+    with group.first_on_each_machine():
+        pass  # its own pictures are open already
     return _carry_out(folder, config, parts, initial, mean, group)
 
 
@@ -167,7 +169,9 @@ def _follow(group: Group) -> dict[str, Any]:
     if result is not None:
         return result
     torch.set_num_threads(threads)
-    return _carry_out(folder, config, reopened(config), None, mean, group)
+    with group.first_on_each_machine():
+        parts = reopened(config)
+    return _carry_out(folder, config, parts, None, mean, group)
 
 
 def _initial(weights: str | os.PathLike[str], settings: Sequence[str]) -> Initial:

@@ -107,7 +107,7 @@ def main(data: str, out: Path) -> None:
             processes = dist.new_group(list(range(size)))
             if world.rank >= size:
                 continue
-            group = Group(world.rank, size, processes)
+            group = Group(world.rank, size, world.local_rank, processes)
             results = {
                 "plain": found(group, PLAIN, store["train"]),
                 "global": found(group, NORMAL, store["train"], "global"),

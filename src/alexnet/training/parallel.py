@@ -47,6 +47,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0  # among those of this machine
     processes: dist.ProcessGroup | None = None  # None: this one alone
 
     @property
@@ -105,6 +106,15 @@ class Group:
         with _answered(self):
             dist.all_reduce(found, dist.ReduceOp.MAX, group=self.processes)
         return [int(value) for value in found.tolist()]
+
+    @contextmanager
+    def first_on_each_machine(self) -> Iterator[None]:
+        """Inside, one process of each machine goes before the others there: what it makes, they find."""
+        if self.local_rank:
+            self.largest(0)
+        yield
+        if not self.local_rank:
+            self.largest(0)
 
     def told(self, value: T) -> T:
         """The leading process's value."""
@@ -188,7 +198,7 @@ def joined() -> Iterator[Group]:
                 nowhere = quiet.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 quiet.enter_context(redirect_stdout(nowhere))
                 quiet.enter_context(redirect_stderr(nowhere))
-            yield Group(rank, size, dist.group.WORLD)
+            yield Group(rank, size, int(os.environ["LOCAL_RANK"]), dist.group.WORLD)
     except BaseException as error:
         if (said := _first_to_fail(store, rank, _exit_code(error))) is not None:
             raise SaidElsewhere(said) from None
