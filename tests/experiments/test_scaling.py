@@ -26,7 +26,7 @@ def test_what_the_papers_network_costs():
 
 
 def test_an_all_reduce():
-    """Two processes on a wire of 1 byte a second exchange half of the gradient twice; of many each byte passes twice."""
+    """Over a byte a second two processes exchange half of the gradient twice; of many each byte passes twice."""
     slow = Machines(processes=2, flops=1.0, memory=1.0, wire=1.0, disk=1.0, latency=0.0)
     assert wire_seconds(10, slow) == pytest.approx(40)
     assert wire_seconds(10, replace(slow, processes=4)) == pytest.approx(2 * 3 / 4 * 40)
