@@ -124,6 +124,13 @@ def test_only_what_is_there(archives: Path, tmp_path: Path, capsys: pytest.Captu
         source(tmp_path).samples()
 
 
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"holds none of imagenet, .*ILSVRC2012_img_train\.tar.*download imagenet from"
+    ):
+        prepare("imagenet", tmp_path / "store", SIDE, origin=tmp_path)
+
+
 def test_training_pictures_alone(archives: Path, tmp_path: Path) -> None:
     """Without the kit the classes are those that are there, under the same names."""
     shutil.copy(archives / "ILSVRC2012_img_train.tar", tmp_path)

@@ -151,6 +151,8 @@ def predict(
     from alexnet.use.writing import FORMS, writing
     from alexnet.weights.model import load
 
+    if form and sheet:
+        raise UsageError("--sheet draws answers, which --format ilsvrc does not give; leave one of them out")
     if form:
         return _submit(inputs, or_boxed(model), int(views), out, limits, force, as_json)
     if out:

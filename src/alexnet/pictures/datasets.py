@@ -25,6 +25,7 @@ from alexnet.pictures.archives import ARCHIVES, Archive
 from alexnet.pictures.hub.datasets import PREFIX, Repository
 from alexnet.pictures.hub.rows import Rows
 from alexnet.pictures.imagenet import classes as imagenet
+from alexnet.pictures.imagenet.ilsvrc import TARS
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.published import BINARY, CIFAR_CLASSES, published
@@ -34,12 +35,14 @@ from alexnet.pictures.tables import Table
 
 @dataclass(frozen=True)
 class Named:
-    """A data set known by its name: what its file or folder is called, where to get it, and what is in it."""
+    """A data set known by its name: what its file or folder is called, where to get it, and what is in it; `inside`:
+    files of which its folder, whatever it is called, holds one or more."""
 
     files: tuple[str, ...]
     download: str
     classes: tuple[str, ...]
     parts: dict[str, int]
+    inside: tuple[str, ...] = ()
 
     def find(self, origin: Path | None = None) -> Path | None:
         """Its file or folder: in `origin`, or else in the current folder or the cache's `data`; None if not there."""
@@ -74,6 +77,7 @@ NAMED = {
         download="https://www.image-net.org/challenges/LSVRC/2012/",
         classes=imagenet.names(),
         parts={TRAIN: 1_281_167, VALIDATION: 50_000, TEST: 100_000},
+        inside=tuple(tars[-1] for tars in TARS.values()),
     ),
 }
 
@@ -119,7 +123,9 @@ def _located_in(data: str | os.PathLike[str], origin: Path) -> str:
         )
     found = origin if _is_named(origin, str(data)) else named.find(origin)
     if found is None:
-        raise UsageError(f"{origin}: holds none of {', '.join(named.files)}; download {data} from {named.download}")
+        raise UsageError(
+            f"{origin}: holds none of {', '.join((*named.files, *named.inside))}; download {data} from {named.download}"
+        )
     return str(found.resolve())
 
 
