@@ -23,12 +23,14 @@ from alexnet.errors import UsageError
 from alexnet.evaluation.evaluate import choose, default_split
 from alexnet.pictures.checks.check import check
 from alexnet.pictures.datasets import NAMED, source
+from alexnet.pictures.decode import stored
 from alexnet.pictures.imagenet import classes
 from alexnet.pictures.imagenet.matlab import structures
 from alexnet.pictures.prepare import open_store, prepare
 from alexnet.pictures.store import Store, opened
 
 SIDE = 16
+TRAIN, VAL, KIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,31 @@ def test_a_selection_in_class_folders(tmp_path: Path) -> None:
     assert labels == {part: [0, 0, 1, 1] for part in ("train", "validation", "test")}
 
 
+SAMPLE = Path(__file__).parents[3] / "shared/data/imagenet-sample.tar"  # n01494475_hammerhead.JPEG and so on
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="originals of ImageNet are not part of this project")
+def test_originals_of_imagenet(tmp_path: Path) -> None:
+    """Twenty of them, at their own sizes, packed as the challenge does; the kit's numbers at random."""
+    with tarfile.open(SAMPLE) as archive:
+        members = [member for member in archive.getmembers() if member.isfile()][::10]
+        originals = {Path(m.name).name.split("_")[0]: archive.extractfile(m).read() for m in members}  # type: ignore[union-attr]
+    wnids = sorted(originals)
+    numbers = dict(zip(wnids, (np.random.default_rng(0).permutation(len(wnids)) + 1).tolist(), strict=True))
+    inner = {
+        f"{wnid}.tar": ilsvrc.tar(tmp_path / "i", {f"{wnid}_9.JPEG": originals[wnid]}).read_bytes() for wnid in wnids
+    }
+    ilsvrc.tar(tmp_path / TRAIN, inner)
+    shuffled = np.random.default_rng(1).permutation(wnids).tolist()
+    ilsvrc.tar(tmp_path / VAL, {f"ILSVRC2012_val_{n:08d}.JPEG": originals[w] for n, w in enumerate(shuffled, start=1)})
+    ilsvrc.make_kit(tmp_path, [numbers[wnid] for wnid in shuffled], numbers)
+    store = prepare("imagenet", tmp_path / "store", 64, origin=tmp_path)
+    assert store.classes == tuple(classes.synsets()[wnid] for wnid in wnids)
+    for part, order in (("train", wnids), ("validation", shuffled)):
+        assert [wnids[label] for label in store[part].labels] == order
+        np.testing.assert_array_equal(store[part].read(slice(None)), [stored(originals[wnid], 64) for wnid in order])
+
+
 def test_the_published_numbers() -> None:
     assert NAMED["imagenet"].parts == {"train": 1_281_167, "validation": 50_000, "test": 100_000}
     wnids = [*classes.synsets()]
@@ -194,7 +221,6 @@ def wrongly_sorted(root: Path) -> None:
     (root / "ILSVRC2012_img_val.tar").unlink()
 
 
-TRAIN, VAL, KIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "train cut": (cut(TRAIN, 0.7), rf"{TRAIN}: not a whole tar archive.*download it anew"),
     "train cut in its first class": (cut(TRAIN, 0.1), f"{TRAIN}: not a whole tar archive"),

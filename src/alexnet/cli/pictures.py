@@ -9,6 +9,7 @@ import click
 
 from alexnet.cli.door import SEED, Commands, Whole, cli, columns, command, emit, limited, new_file
 from alexnet.pictures.limits import Limits
+from alexnet.progress import say
 
 
 @cli.group(
@@ -142,11 +143,14 @@ def prepare(
     """
     import time
 
+    from alexnet.pictures.checks.glance import glance
     from alexnet.pictures.prepare import prepare as make
 
     started = time.monotonic()
     rules = {"decode": decode, "kept": kept, "unreadable": unreadable, "limits": limits}
     store = make(data, out, size, resize, force, origin=origin, **rules)
+    for warning in glance(store):
+        say(warning)
     used = sum(file.stat().st_size for file in out.iterdir())
     pictures = sum(map(len, store.all_parts.values()))
     document = {"pictures": pictures, "bytes": used, "seconds": round(time.monotonic() - started, 3)}
