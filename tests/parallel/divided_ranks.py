@@ -141,7 +141,7 @@ def counting(sent: list[tuple[str, int]]) -> Iterator[None]:
 def process(ranks: int, rank: int, folder: Path) -> None:
     """One process through all cases of so many."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/{ranks}.meet", rank=rank, world_size=ranks)
-    group = Group(rank, ranks, dist.group.WORLD)
+    group = Group(rank, ranks, rank, dist.group.WORLD)
     for name, (wanted, value, kind) in CASES.items():
         if wanted == ranks:
             carried = execution(dataclasses.replace(RECIPE, execution=kind), value, SIZE, group)

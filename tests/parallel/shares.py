@@ -18,6 +18,7 @@ from alexnet.pictures.batches import Order, batches
 from alexnet.pictures.prepare import open_store
 from alexnet.training.batch_statistics import make_global
 from alexnet.training.checkpoint import State, Sums
+from alexnet.training.execution import Replicas
 from alexnet.training.keeper import shared_probabilities
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.parallel import Exchange, Group, alone, joined
@@ -37,7 +38,7 @@ def plan_of(group: Group, count: int, **changes: Any) -> Plan:
     asked = replace(recipe("krizhevsky-2012"), views=recipe("fast").views, label_smoothing=0.1, **changes)
     pixels = Pixels(RULE).double()
     weights = torch.tensor([0.5, 1.0, 2.0]).double()
-    return Plan(asked, Order(count, 10, 7), pixels, SIDE, torch.device("cpu"), False, weights, group)
+    return Plan(asked, Order(count, 10, 7), pixels, SIDE, torch.device("cpu"), False, weights, Replicas(group))
 
 
 def found(

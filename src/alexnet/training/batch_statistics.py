@@ -6,6 +6,7 @@ torch's own SyncBatchNorm refuses tensors on the processor. Mean and variance ar
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -82,8 +83,8 @@ class GlobalBatchNorm(_BatchNorm):
         return torch.as_tensor(normal).to(input.dtype)
 
 
-def make_global(network: nn.Sequential, group: Group) -> None:
-    """Have the batch normalisations of a network take the statistics of all processes."""
+def make_global(network: nn.Sequential, group: Group, but: Container[str] = ()) -> None:
+    """Have the batch normalisations of a network, but those of some names, take the statistics of all processes."""
     for name, child in list(network.named_children()):
-        if isinstance(child, _BatchNorm):
+        if isinstance(child, _BatchNorm) and name not in but:
             setattr(network, name, GlobalBatchNorm(child, group))

@@ -30,7 +30,6 @@ class Replicas:
     """Each process has the whole network, and a share of every step's pictures; one that is alone has them all."""
 
     group: Group = ALONE
-    batch_statistics: str = "own"
     saves_alone = True  # whether the leading process has all that a checkpoint holds
 
     @property
@@ -44,14 +43,14 @@ class Replicas:
 
     def part_of(self, network: nn.Sequential) -> nn.Sequential:
         """What this process has of a network."""
-        if self.group.size > 1 and self.batch_statistics == "global":
-            make_global(network, self.group)
         return network
 
     def exchange(self, network: nn.Sequential, recipe: Recipe) -> Callable[[Tensor], Tensor]:
         """What adds up gradients, running statistics and figures after a backward pass."""
         if self.group.size == 1:
             return alone
+        if recipe.batch_statistics == "global":
+            make_global(network, self.group)
         return Exchange(network, self.group, recipe.gradients == "bfloat16")
 
     def judged(self, network: nn.Sequential) -> tuple[nn.Module, Group]:
@@ -116,6 +115,8 @@ class Divided:
         all there is of its own gradients, and of the figures."""
         if not self.division.sliced:
             return alone
+        if recipe.batch_statistics == "global":
+            make_global(network, self.group, but=self.division.split)
         shared = nn.Sequential(*(c for name, c in network.named_children() if name not in self.division.split))
         return Exchange(shared, self.group, recipe.gradients == "bfloat16")
 
@@ -148,17 +149,15 @@ Execution = Replicas | Divided
 def execution(recipe: Recipe, variant: Variant, size: int, group: Group) -> Execution:
     """How a recipe has a network of pictures of `size` carried out. Raises UsageError where it cannot be."""
     if recipe.execution == "data":
-        return Replicas(group, recipe.batch_statistics)
+        return Replicas(group)
     if group.size == 1:
         start = "torchrun --nproc-per-node 2 -m alexnet train …"
         raise UsageError(f"--set execution={recipe.execution} needs several processes; start them with: {start}")
-    if recipe.compile != "none":
-        raise UsageError(f"--set compile={recipe.compile} does not go with execution={recipe.execution}; leave it out")
+    if recipe.update == "lars" or recipe.compile != "none":  # which look at whole layers, at the whole network
+        other = "update=lars" if recipe.update == "lars" else f"compile={recipe.compile}"
+        raise UsageError(f"--set {other} does not go with execution={recipe.execution}; leave one of them out")
     if recipe.execution == "towers":
         return Divided(group, towers(variant, size, group.size))
-    if recipe.batch_statistics == "global":
-        reason = "its convolutions normalise each process's share of the pictures"
-        raise UsageError(f"--set batch_statistics=global does not go with execution={recipe.execution}: {reason}")
     if recipe.batch_size % group.size:
         reason = f"{recipe.batch_size} pictures do not divide over {group.size} processes"
         raise UsageError(f"--set batch_size: {reason}, and with execution={recipe.execution} each takes as many")
