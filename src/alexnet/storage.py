@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -16,12 +17,16 @@ from typing import IO, Any
 
 from alexnet.errors import StorageError, UsageError
 
+LONGEST = 240  # bytes of a name that leave room for ".partial" in the 255 of most file systems
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Gives a name beside `path` to write to, which becomes `path` when the block ends well: flushed, renamed, and the
     folder flushed too. Otherwise nothing is left. Raises StorageError where the system refuses."""
     start, dot, endings = path.name.partition(".")  # a writer may go by the ending, .weights.h5 too
+    if len(os.fsencode(path.name)) > LONGEST:
+        start = hashlib.sha256(os.fsencode(start)).hexdigest()
     partial = path.with_name(f".{start}.partial{dot}{endings}")
     try:
         yield partial

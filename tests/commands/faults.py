@@ -173,7 +173,7 @@ def faults(command: str, parameter: click.Parameter, world: Path) -> list[Fault]
             return [*found, *_number(parameter.type)]
         case click.Path():
             return [*found, *_path(command, parameter, world)]
-        case _ if parameter.type is click.STRING:
+        case click.types.StringParamType() | click.types.FuncParamType():
             return [*found, *_text(command, parameter, world)]
     raise AssertionError(f"{command} {parameter.name}: no faults are known for values of type {parameter.type}")
 
@@ -306,7 +306,7 @@ def _data(world: Path) -> list[Fault]:
         Fault("a cut archive", str(world / "cut.zip")),
         Fault("no archive", str(world / "no.tar.gz")),
         Fault("a table of nothing", str(world / "mine.csv")),
-        Fault("a damaged picture", str(world / "bad"), (3,), "ash/cut.png"),
+        Fault("a damaged picture", str(world / "bad"), (3,), "cut.png"),
         Fault("a damaged store", str(world / "broken-store"), (2, 4)),
         Fault("too long", LONG),
         Fault("control signs", CONTROL),
@@ -371,7 +371,7 @@ def _setting(world: Path) -> list[Fault]:
 
 def _any(world: Path) -> list[Fault]:
     """For texts of which nothing more is known."""
-    codes = (2, 3, 4, 5, 7)
+    codes = (0, 2, 3, 4, 5, 7)
     return [Fault("empty", "", codes), Fault("control signs", CONTROL, codes), Fault("too long", LONG, codes)]
 
 

@@ -44,6 +44,8 @@ def complaint(attack: faults.Attack, answer: Answer) -> str:
     )  # where features says what it refuses
     if answer.code not in attack.fault.codes:
         return f"ends with {answer.code}, not {attack.fault.codes}"
+    if answer.code == 0:  # a text of which nothing is known may be all right
+        return "" if (answer.err + answer.out).replace("\n", "").isprintable() else "control signs"
     if attack.command == "check" and answer.code == 3:
         lines.append("alexnet")  # the report says it
     if not lines or not lines[-1].startswith("alexnet") or sum(line.startswith("alexnet") for line in lines) > 1:

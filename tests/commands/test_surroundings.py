@@ -140,6 +140,15 @@ def test_outputs_and_models_with_odd_names(name: bytes, world: Path, tmp_path: P
         assert answer.code == 2 and len(answer.err.splitlines()) == 1 and answer.err[:-1].isprintable()
 
 
+@pytest.mark.parametrize("name", ("x" * 250 + ".json", "é" * 125 + ".json", "a b.json", "\x1b[31m\n.json"))
+def test_files_with_odd_names_are_written_whole(name: str, world: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("check", world / "photos", "--out", name).code == 0
+    assert os.listdir() == [name] and json.loads(Path(name).read_text())["pictures"] == 8
+    again = run("check", world / "photos", "--out", name)
+    assert again.code == 2 and again.err[:-1].isprintable()
+
+
 def test_lists_of_odd_names_can_be_read(odd: Path, monkeypatch) -> None:
     monkeypatch.chdir(odd)
     found = run("check", ".")
@@ -272,7 +281,14 @@ def test_processes_that_may_do_little(before: str, code: int, says: str, world: 
     assert [place.name for place in tmp_path.iterdir()] == (["new"] if code == 0 else [])
 
 
-@pytest.mark.skipif(platform.system() != "Linux" or os.geteuid() != 0, reason="mounts: needs root on Linux")
+MAY_MOUNT = (
+    platform.system() == "Linux"
+    and os.geteuid() == 0
+    and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+)
+
+
+@pytest.mark.skipif(not MAY_MOUNT, reason="mounts: needs root on Linux, and the right to")
 @pytest.mark.parametrize("how, says", {"ro": "Read-only file system", "size=8k": "No space left"}.items())
 def test_a_disk_that_takes_nothing(how: str, says: str, world: Path, tmp_path: Path) -> None:
     """Read-only or full; both before and after the work the old file stays."""

@@ -123,28 +123,29 @@ def _unpack(data: str | None, folder: Path) -> int:
     for name in "ab":
         (folder / name).mkdir(parents=True)
     place = -1
-    for place, content in enumerate(_contents(data)):
-        (folder / "ab"[place % 2] / f"{place:05d}.jpg").write_bytes(content)
+    for place, (name, content) in enumerate(_contents(data)):
+        (folder / "ab"[place % 2] / f"{place:05d}-{name[-60:]}").write_bytes(content)
     if place < 1:
         raise UsageError(f"{Path(data or '')}: too few pictures to measure with")
     return place + 1
 
 
-def _contents(data: str | None) -> Iterator[bytes]:
-    """Files of a folder or an archive, or of drawn patterns."""
+def _contents(data: str | None) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files of a folder or an archive, or of drawn patterns."""
     source = None if data is None else datasets.source(data)
     match source:
         case None:
-            yield from map(_drawn, range(DRAWN))
+            yield from (("pattern.jpg", _drawn(index)) for index in range(DRAWN))
         case Folder():
-            paths = [path for path, _, _ in source.listing if is_picture(PurePosixPath(path))]
-            yield from ((source.root / path).read_bytes() for path in paths[:: -(-len(paths) // MOST) or 1])
+            paths = [source.root / path for path, _, _ in source.listing if is_picture(PurePosixPath(path))]
+            yield from ((path.name, path.read_bytes()) for path in paths[:: -(-len(paths) // MOST) or 1])
         case Archive():
             with source.whole():
                 count = sum(is_picture(PurePosixPath(name)) for name, _, _ in source.members())
-                pictures = (read for name, _, read in source.members() if is_picture(PurePosixPath(name)))
+                places = ((PurePosixPath(name), read) for name, _, read in source.members())
+                pictures = ((place.name, read) for place, read in places if is_picture(place))
                 every = -(-count // MOST)
-                yield from (read() for place, read in enumerate(pictures) if place % every == 0)
+                yield from ((name, read()) for number, (name, read) in enumerate(pictures) if number % every == 0)
         case _:
             raise UsageError(f"{data}: bench data measures with a folder or an archive of pictures")
 
