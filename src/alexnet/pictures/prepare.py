@@ -157,8 +157,8 @@ def _lasting(folder: Path, what: str, most: int, *, rule: str) -> Iterator[Path]
     with owner.open("a+") as file:
         if not lock(file):
             raise UsageError(f"{folder}: another process is preparing it; wait for it, or choose another --out")
-        _begin(making, file, hashlib.sha256(rule.encode("utf-8", "surrogateescape")).hexdigest())
         try:
+            _begin(making, file, hashlib.sha256(rule.encode("utf-8", "surrogateescape")).hexdigest())
             yield making
         finally:
             if any(making.glob("*.made.json")):

@@ -91,6 +91,8 @@ def extract(
     plan = _plan(files.locate(model), loaded, names, precision, pictures, data) | {"form": form}
     if folder.exists() and not force:
         return _complete(folder, plan)
+    if merge is not None:
+        parts.in_order(Path(merge), plan, pictures.paths)  # before anything is written
     began = time.monotonic()
     with feature_folder.own(unfinished):
         before = _begun(unfinished, plan, resume)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -24,15 +25,22 @@ Plan = dict[str, Any]
 
 
 def batches(folder: Path, plan: Plan, paths: Sequence[str], start: int) -> Iterator[Found]:
-    """What the parts in a folder hold, from a place among the pictures on. Raises UsageError where one is missing,
-    twice there, not complete or made of something else."""
+    """What the parts in a folder hold, from a place among the pictures on. Raises UsageError as `in_order` does."""
+    order = in_order(folder, plan, paths)
+    yield from islice(chain.from_iterable(map(_found, progress(order, len(order), "merging"))), start // BATCH, None)
+
+
+def in_order(folder: Path, plan: Plan, paths: Sequence[str]) -> list[Path]:
+    """The parts that lie in a folder. Raises UsageError where one is missing, twice there, not complete or made of
+    something else."""
+    if not os.path.isdir(folder):
+        raise UsageError(f"--merge {folder}: no such folder")
     names = sorted(path.parent for path in folder.glob(f"*/{feature_folder.DOCUMENT}"))
     parts = Parts(folder, ((next((path for path, _, _ in _listing(name)), None), name) for name in names))
-    order = progress(_in_order(parts, plan, paths), parts.count, "merging")
-    yield from islice(chain.from_iterable(map(_found, order)), start // BATCH, None)
+    return list(_fitting(parts, plan, paths))
 
 
-def _in_order(parts: Parts, plan: Plan, paths: Sequence[str]) -> Iterator[Path]:
+def _fitting(parts: Parts, plan: Plan, paths: Sequence[str]) -> Iterator[Path]:
     place = 0
     while place < len(paths):
         part = parts.at(paths, place)

@@ -40,7 +40,7 @@ FILE = re.compile(r"ILSVRC2012_(val|test)_(\d{8})")
 def is_ilsvrc(root: Path) -> bool:
     """Whether a folder holds the challenge's data in one of its forms."""
     known = {MAPPING, KIT, KIT + ".tar.gz", *(tar for tars in TARS.values() for tar in tars)}
-    return any((root / name).exists() for name in known) or _of_synsets(root / "train")
+    return any(os.path.exists(root / name) for name in known) or _of_synsets(root / "train")
 
 
 def _of_synsets(folder: Path) -> bool:
