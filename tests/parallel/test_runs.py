@@ -264,6 +264,7 @@ def test_two_hosts(
             options = ["--node-rank", str(number), "--master-addr", "10.77.0.1", "--master-port", "29411"]
         else:
             options = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.77.0.1:29412", "--rdzv-id", "two-hosts"]
+            options += ["--rdzv-conf", f"is_host={1 - number}"]  # which torchrun tells by the name of a real machine
             options += ["--local-addr", f"10.77.0.{number + 1}", "--max-restarts", "3"]
         network = {"GLOO_SOCKET_IFNAME": f"ax{os.getpid() % 10**6}{'ab'[number]}"}
         started.append(torchrun.start(1, *command, options=["--nnodes", "2", *options], before=host, **network))

@@ -257,8 +257,8 @@ def _first_to_fail(store: Store, rank: int, code: int) -> int | None:
     mine = f"{rank} {code}"
     try:
         first = store.compare_set("failure", "", mine).decode()
-    except RuntimeError:  # the store has gone too
-        return None
+    except RuntimeError:  # torchrun has gone, and the store with it
+        return code if rank else None
     return None if first == mine else int(first.split()[1])
 
 
