@@ -38,10 +38,9 @@ def complaint(attack: faults.Attack, answer: Answer) -> str:
     """What is wrong with an answer; empty where nothing is."""
     lines, said = answer.err.splitlines(), answer.err + answer.out
     if answer.out and "--json" in attack.line:
-        answer.json  # noqa: B018
-    said += "".join(
-        file.read_text() for file in Path.cwd().glob("new/index.csv")
-    )  # where features says what it refuses
+        json.loads(answer.out)
+    for listed in Path.cwd().glob("new/index.csv"):  # where features says what it refuses
+        said += listed.read_text()
     if answer.code not in attack.fault.codes:
         return f"ends with {answer.code}, not {attack.fault.codes}"
     if answer.code == 0:  # a text of which nothing is known may be all right
@@ -224,6 +223,14 @@ CONFLICTS = {
     "files of what has no name": ("prepare W/photos --from W/photos --out new", "known by name"),
     "too many data sets": ("experiment dropout --data W/photos --data W/photos --data W/photos", "--data"),
     "nothing to report": ("experiment dropout --report --out new", "nothing to report"),
+    "force over a folder": ("check W/photos --out W/folder.json --force", "is a folder"),
+    "force over pictures": ("prepare W/photos --out W/photos --force", "is not a store"),
+    "a run over pictures": ("train W/photos --out W/photos --force", "is not a run folder"),
+    "features over pictures": (
+        "features W/picture.png --model W/model.safetensors --out W/photos --force",
+        "no part of features",
+    ),
+    "an experiment over pictures": ("experiment dropout --quick --out W/photos", "something else"),
     "a command of a group": ("weights ftech torchvision", "did you mean 'fetch'"),
     "another of a group": ("datasets shwo W/photos", "did you mean 'show'"),
     "too many arguments": ("summary lenet-5 lenet-5", "unexpected extra argument"),
