@@ -1,4 +1,5 @@
-"""Processes at work for test_towers: `python divided_ranks.py OUT` writes there what each of them found.
+"""Processes at work for test_towers: `python divided_ranks.py OUT PHOTOS` writes there what each of them found
+and the folders of runs on PHOTOS.
 
 torch is imported once, and each process is a fork of this one.
 """
@@ -7,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
+import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,14 +22,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from alexnet.insight.reports import plots
 from alexnet.network import architecture as a
 from alexnet.network.architecture import Input, Variant
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.network.variants import variant
 from alexnet.pictures.batches import Order
+from alexnet.run import train
 from alexnet.training.checkpoint import State, Sums
 from alexnet.training.execution import UNDIVIDED, Execution, execution
+from alexnet.training.journal import Journal
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.parallel import Group
 from alexnet.training.recipes import recipe
@@ -149,20 +156,64 @@ def process(ranks: int, rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def main(folder: Path) -> None:
+# ---------------------------------------------------------------------------------------------------------------- runs
+
+
+def run(ranks: int, rank: int, port: int, killed_at: int | None, arguments: dict[str, Any]) -> None:
+    """One process of a whole run, as torchrun would start it; killed after some step."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    plots.write = lambda figure, path: path.touch()
+    tick = Journal.tick
+
+    def dying(self: Journal, state: State) -> None:
+        tick(self, state)
+        if state.step == killed_at:
+            os._exit(9)
+
+    Journal.tick = dying
+    train(**arguments)
+
+
+def runs(folder: Path, photos: Path) -> None:
+    """Two epochs in towers, by one process, and in towers that are killed: to go on in towers, or as one process."""
+    settings = ["epochs=2", "batch_size=12", "learning_rate=0.001", "precision=float32", "checkpoint_steps=4"]
+    asked = {"data": photos, "variant": small("batch-norm", 3), "settings": settings}
+    together(run, 1, free_port(), None, asked | {"out": folder / "alone"})
+    together(run, 2, free_port(), None, asked | {"out": folder / "towers", "towers": True})
+    together(run, 2, free_port(), 7, asked | {"out": folder / "killed", "towers": True}, code=9)
+    shutil.copytree(folder / "killed", folder / "moved")
+    together(run, 2, free_port(), None, {"resume": folder / "killed"})
+    together(run, 1, free_port(), None, {"resume": folder / "moved", "settings": ["execution=data"]})
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def together(target: Callable[..., None], ranks: int, *arguments: Any, code: int = 0) -> None:
+    """So many processes at once, which all end with this exit code."""
+    start = multiprocessing.get_context("fork").Process
+    started = [start(target=target, args=(ranks, rank, *arguments), daemon=True) for rank in range(ranks)]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join(120)
+    if any(one.exitcode != code for one in started):
+        raise SystemExit(f"{target.__name__} of {ranks}: {[one.exitcode for one in started]}")
+
+
+def main(folder: Path, photos: Path | None = None) -> None:
     torch.set_num_threads(1)
     for name, (_, value, _) in CASES.items():  # first: what torch imports for it, the forks then have
         torch.save(steps(value, UNDIVIDED), folder / f"{name}-alone.pt")
-    start = multiprocessing.get_context("fork").Process
     for ranks in sorted({wanted for wanted, _, _ in CASES.values()}):
-        started = [start(target=process, args=(ranks, rank, folder), daemon=True) for rank in range(ranks)]
-        for one in started:
-            one.start()
-        for one in started:
-            one.join(120)
-        if any(one.exitcode != 0 for one in started):
-            raise SystemExit(f"one of {ranks} processes failed")
+        together(process, ranks, folder)
+    if photos:
+        runs(folder, photos)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

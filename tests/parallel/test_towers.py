@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from alexnet.errors import UsageError
 from alexnet.network.architecture import walk
@@ -24,6 +29,10 @@ from alexnet.network.division import (
     towers,
 )
 from alexnet.network.variants import variant
+from alexnet.training.memory import fixed_bytes
+from alexnet.training.recipes import recipe
+from alexnet.weights import files
+from alexnet.weights.model import load
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -33,12 +42,18 @@ EIGHT = 8  # bytes of a float64
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """What every rank of every case found, and what one device did: loads by case and rank."""
-    folder = tmp_path_factory.mktemp("ranks")
-    program = [sys.executable, str(HERE / "divided_ranks.py"), str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+def folder(tmp_path_factory, many_photos):
+    """What every process of every case found, and what one device did; and whole runs."""
+    made = tmp_path_factory.mktemp("divided")
+    program = [sys.executable, str(HERE / "divided_ranks.py"), str(made), str(many_photos)]
+    cache = str(tmp_path_factory.getbasetemp() / "cache")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "XDG_CACHE_HOME": cache}
     subprocess.run(program, check=True, timeout=300, env=environment)
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(folder):
     return lambda case, rank: torch.load(folder / f"{case}-{rank}.pt")
 
 
@@ -101,17 +116,66 @@ def test_what_is_sent_is_what_was_counted_beforehand(case, found):
         )
 
 
+# --------------------------------------------------------------------------------------------------------- whole runs
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open(newline="") as stream:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(stream)]
+
+
+def test_a_run_in_towers_leaves_an_ordinary_model(folder):
+    """The file of one process but for rounding in float32, with nothing in it of towers; and its kernels whole."""
+    ours, theirs = (load_file(folder / name / "last.safetensors") for name in ("towers", "alone"))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-3)
+    described = [files.describe(folder / name / "last.safetensors") for name in ("towers", "alone")]
+    assert described[0].trained == described[1].trained and described[0].variant == described[1].variant
+    ours, theirs = (np.load(folder / name / "kernels" / "0002.npy") for name in ("towers", "alone"))
+    assert ours.shape == (12, 3, 11, 11) and np.allclose(ours, theirs, atol=1e-4)
+    for one, other in zip(history(folder / "towers"), history(folder / "alone"), strict=True):
+        assert {key: float(value) for key, value in one.items()} == pytest.approx(
+            {key: float(value) for key, value in other.items()}, abs=1e-3
+        )
+    recorded = json.loads((folder / "towers" / "environment.json").read_text())
+    assert (recorded["execution"], recorded["processes"]) == ("towers", 2)
+    answers = load(folder / "towers").predict([np.zeros((99, 99, 3), np.uint8)])
+    assert {entry["label"] for entry in answers[0]["top"]} == {"ash", "birch", "cedar"}
+
+
+def test_killed_towers_go_on_to_the_same_bytes(folder):
+    for name in ("best", "last"):
+        whole, resumed = ((folder / run / f"{name}.safetensors").read_bytes() for run in ("towers", "killed"))
+        assert whole == resumed
+    assert history(folder / "killed") == history(folder / "towers")
+
+
+def test_one_process_goes_on_where_towers_stopped(folder):
+    """A checkpoint holds the whole network; how it is carried out may change."""
+    ours, theirs = (load_file(folder / name / "last.safetensors") for name in ("moved", "towers"))
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-3)
+    said = (folder / "moved" / "log.txt").read_text()
+    assert "going on at step 4" in said and "execution" in said
+
+
 # ------------------------------------------------------------------------------------------------------- on paper alone
 
 
 def test_the_papers_network_in_towers():
     """Figure 2: 192 kernels of conv3 see 256 maps of 13 x 13; 2048 units see 6 x 6 x 256 and 4096 values."""
-    division = towers(variant("krizhevsky-2012"))
+    network = variant("krizhevsky-2012")
+    division = towers(network)
     assert activation_values(division, 1) == {
         **{"conv3": (128 * 13 * 13,) * 2, "fc6": (128 * 6 * 6,) * 2, "fc7": (2048, 2048), "fc8": (2048, 2048)},
         "scores": (500, 0),
     }
     assert division.parameters == 60_965_224 // 2
+    asked = recipe("krizhevsky-2012")
+    halves = replace(asked, execution="towers")
+    saved = fixed_bytes(network, 227, asked) - fixed_bytes(network, 227, halves, processes=2)
+    assert saved == 12 * 60_965_224 // 2  # float32 weights, gradients and momenta
     shapes = {part.row.name: (part.row.input, part.row.output) for part in division.parts}
     assert shapes["conv2"] == ((48, 27, 27), (128, 27, 27)) and shapes["norm1"] == ((48, 55, 55), (48, 55, 55))
     assert shapes["conv3"] == ((256, 13, 13), (192, 13, 13)) and shapes["conv4"] == ((192, 13, 13), (192, 13, 13))

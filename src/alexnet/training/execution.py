@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.errors import UsageError
-from alexnet.network.architecture import Linear, Variant
+from alexnet.network.architecture import Linear, Variant, walk
 from alexnet.network.division import Division, Part, one_weird_trick, towers
 from alexnet.network.model import module
 from alexnet.pictures.batches import WHOLE
@@ -162,3 +162,11 @@ def execution(recipe: Recipe, variant: Variant, size: int, group: Group) -> Exec
         reason = f"{recipe.batch_size} pictures do not divide over {group.size} processes"
         raise UsageError(f"--set batch_size: {reason}, and with execution={recipe.execution} each takes as many")
     return Divided(group, one_weird_trick(variant, group.size, size))
+
+
+def held(recipe: Recipe, variant: Variant, size: int, processes: int) -> int:
+    """Trained values that one of so many processes has of a network."""
+    carried = execution(recipe, variant, size, Group(size=processes))
+    if isinstance(carried, Divided):
+        return carried.division.parameters
+    return sum(row.parameters for row in walk(variant, size))

@@ -10,6 +10,7 @@ import torch
 
 from alexnet.errors import UsageError
 from alexnet.network.architecture import Variant, walk
+from alexnet.training.execution import held
 from alexnet.training.optimizer import BUFFERS
 from alexnet.training.recipe import Recipe
 
@@ -17,10 +18,9 @@ CONTAINER = Path("/sys/fs/cgroup")
 ENGINE = 700 * 2**20  # torch itself, after import and first use
 
 
-def fixed_bytes(variant: Variant, size: int, recipe: Recipe) -> int:
-    """Weights, gradients and the optimizer's buffers, all float32."""
-    parameters = sum(row.parameters for row in walk(variant, size))
-    return ENGINE + 4 * parameters * (2 + BUFFERS[recipe.update])
+def fixed_bytes(variant: Variant, size: int, recipe: Recipe, processes: int = 1) -> int:
+    """Weights, gradients and the optimizer's buffers of one process, all float32."""
+    return ENGINE + 4 * held(recipe, variant, size, processes) * (2 + BUFFERS[recipe.update])
 
 
 def picture_bytes(variant: Variant, size: int, stored: int) -> int:
@@ -55,7 +55,7 @@ def fitting_batch(
     if available is None:
         return None
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes > 1 and device.type == "cpu" else 1
-    room = available // beside - fixed_bytes(variant, size, recipe)
+    room = available // beside - fixed_bytes(variant, size, recipe, processes)
     batch = processes * (room // picture_bytes(variant, size, stored))
     return 2 ** int(math.log2(batch)) if batch >= 1 else 0
 
