@@ -29,7 +29,9 @@ from alexnet.network.division import (
     towers,
 )
 from alexnet.network.variants import variant
+from alexnet.training.execution import execution
 from alexnet.training.memory import fixed_bytes
+from alexnet.training.parallel import Group
 from alexnet.training.recipes import recipe
 from alexnet.weights import files
 from alexnet.weights.model import load
@@ -202,6 +204,22 @@ def test_columns_that_do_not_divide_are_refused():
         towers(variant("no-normalisation"), ranks=3)
     with pytest.raises(UsageError, match=r"no fully connected layer .* over 7 ranks"):
         one_weird_trick(variant("krizhevsky-2012"), 7)
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "reason"),
+    [
+        (1, {"execution": "towers"}, "execution=towers needs several processes; start them with: torchrun"),
+        (4, {"execution": "towers"}, "cannot stand in 4 towers"),
+        (2, {"execution": "towers", "update": "lars"}, "update=lars does not go with execution=towers"),
+        (2, {"execution": "one-weird-trick", "compile": "default"}, "compile=default does not go with"),
+        (4, {"execution": "one-weird-trick", "batch_size": 126}, "126 pictures do not divide over 4 processes"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused_beforehand(size, settings, reason):
+    asked = replace(recipe("krizhevsky-2012"), **settings)
+    with pytest.raises(UsageError, match=reason):
+        execution(asked, variant("krizhevsky-2012"), 227, Group(size=size))
 
 
 def by_hand(ranks: int, batch: Fraction) -> tuple[Fraction, Fraction]:

@@ -152,7 +152,8 @@ def execution(recipe: Recipe, variant: Variant, size: int, group: Group) -> Exec
         return Replicas(group)
     if group.size == 1:
         start = "torchrun --nproc-per-node 2 -m alexnet train …"
-        raise UsageError(f"--set execution={recipe.execution} needs several processes; start them with: {start}")
+        reason = f"--set execution={recipe.execution} needs several processes"
+        raise UsageError(f"{reason}; start them with: {start}, or take execution=data")
     if recipe.update == "lars" or recipe.compile != "none":  # which look at whole layers, at the whole network
         other = "update=lars" if recipe.update == "lars" else f"compile={recipe.compile}"
         raise UsageError(f"--set {other} does not go with execution={recipe.execution}; leave one of them out")
