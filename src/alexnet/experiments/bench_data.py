@@ -17,8 +17,11 @@ from alexnet.errors import UsageError
 from alexnet.experiments.bench import Figures, in_turn, process
 from alexnet.pictures import datasets, patterns
 from alexnet.pictures.archives import Archive
+from alexnet.pictures.forms import FORMS
 from alexnet.pictures.layout import is_picture
+from alexnet.pictures.shards import shards_of
 from alexnet.pictures.sources import Folder
+from alexnet.pictures.store import FORMAT
 
 MOST = 2_000  # pictures of DATA that are measured with
 DRAWN = 300  # without DATA
@@ -158,24 +161,25 @@ def _drawn(index: int) -> bytes:
 
 
 def _empty_store(place: Path) -> Path:
-    """A store of as many pictures as ImageNet has, all of them black: a file with nothing in it takes no room."""
+    """A store of as many pictures as ImageNet has, all of them black: files with nothing in them take no room."""
     folder = place / "empty"
     folder.mkdir()
-    with (folder / "train.npy").open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (MANY, 256, 256, 3)}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + MANY * 256 * 256 * 3)
+    shards = shards_of("train", MANY, 256 * 256 * 3)
+    for shard in shards:
+        with FORMS["raw"].create(folder, shard.name, (len(shard.rows), 256, 256, 3)):
+            pass
     np.save(folder / "train.labels.npy", np.arange(MANY, dtype=np.int64) % 1000)
     (folder / "train.paths.txt").write_text("\n".join(json.dumps(f"{row}.jpg") for row in range(MANY)))
+    pieces = [{"name": shard.name, "count": len(shard.rows), "digest": ""} for shard in shards]
     document = {
-        "format": 2,
+        "format": FORMAT,
         "name": "empty",
         "classes": [f"{number:03d}" for number in range(1000)],
         "size": 256,
         "resize": "crop",
         "decode": "full",
         "store": "raw",
-        "parts": {"train": {"count": MANY, "digest": ""}},
+        "parts": {"train": {"count": MANY, "digest": "", "shards": pieces}},
         "skipped": {},
         "strays": 0,
     }
