@@ -156,18 +156,22 @@ def shown(path: str) -> str:
 def emitting(as_json: bool) -> Iterator[Callable[[Any, str], None]]:
     """Gives what answers with one more entry of a list, at once: as JSON, or as text for a person. What was begun is
     valid JSON, also where the command ends early."""
-    begun = False
+    begun = done = False
+    # Answers go where standard output is now, whatever takes its place meanwhile; on a terminal that is a progress bar,
+    # which draws itself anew below each line.
+    out = None if sys.stdout.isatty() and sys.stderr.isatty() else sys.stdout
 
     def one(entry: Any, text: str) -> None:
         nonlocal begun
-        click.echo(("[", ", ")[begun] + json.dumps(entry) if as_json else text, nl=not as_json)
+        click.echo(("[", ", ")[begun] + json.dumps(entry) if as_json else text, out, nl=not as_json)
         begun = True
 
     try:
         yield one
+        done = True
     finally:
-        if as_json:
-            click.echo("]" if begun else "[]")
+        if as_json and (begun or done):
+            click.echo("]" if begun else "[]", out)
 
 
 def refusals(entries: list[dict[str, Any]]) -> list[int]:

@@ -164,7 +164,7 @@ def predict(
     named = or_boxed(model)
     loaded, boxed = load(named), {} if model else {"model": "box"}
     count, codes, drawn = 0, list[int](), list[dict[str, Any]]()
-    with elsewhere(engine, ray_address, named) as spread, writing(out) as put, emitting(as_json) as answer:
+    with emitting(as_json) as answer, elsewhere(engine, ray_address, named) as spread, writing(out) as put:
         for entry in use.predict(loaded, inputs, top, int(views), limits, shard, spread):
             count += 1
             codes += refusals([entry])

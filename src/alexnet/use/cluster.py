@@ -13,10 +13,11 @@ import pickle
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from alexnet.weights import files
 from alexnet.weights.model import BATCH, Model, Spread, Work, load
 
 OBJECTS = 2**29  # bytes of tasks and answers that Ray keeps in memory here
+SECONDS = 10.0  # until a cluster answers
 TURNS = 4  # tasks for each worker, at least, where there are enough pictures: none waits long for the last
 
 
@@ -107,11 +109,17 @@ def _spread(ray: Any, loading: Loading, work: Work, pictures: Listing, most: int
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(tasks))),
         num_cpus=loading.cores,
     )
-    for row in data.iter_rows():
-        result = pickle.loads(row["result"])
-        if isinstance(result, AlexNetError):
-            raise result
-        yield result
+    try:
+        for row in data.iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, AlexNetError):
+                raise result
+            yield result
+    except ray.exceptions.RayTaskError:  # a fault of ours
+        raise
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UsageError(f"Ray gave up: {reason}; every machine of a cluster needs this version of alexnet") from None
 
 
 def _workers(ray: Any, cores: int) -> int:
@@ -135,7 +143,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():  # by who called us
         yield ray
         return
-    with _folder() if address is None else nullcontext() as folder:
+    # What its processes have to say about each other would come to standard output, which is the answers'.
+    with redirect_stdout(sys.stderr), _folder() if address is None else nullcontext() as folder:
         try:
             _connect(ray, address, folder)
             yield ray
@@ -144,14 +153,15 @@ def _cluster(address: str | None) -> Iterator[Any]:
 
 
 def _library() -> Any:
-    # It reports nothing to anyone, and what its processes have to say stays in their own files.
+    # It reports nothing to anyone.
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_BACKEND_LOG_LEVEL="fatal")
     try:
         import ray
         import ray.data
     except ImportError:
         raise UsageError("--engine ray needs Ray: pip install 'alexnet[scale]'") from None
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_options.preserve_order = True
@@ -159,20 +169,30 @@ def _library() -> Any:
 
 
 def _connect(ray: Any, address: str | None, folder: Path | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     here = {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": OBJECTS}
     terminated = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
     try:
         if address is None:
             ray.init("local", **quiet, **here, _temp_dir=str(folder))
         else:
+            _knock(address)
             ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise NetworkError(f"no Ray cluster at {address or 'this machine'}: {reason}") from None
+    except SystemExit:  # by Ray's way to be terminated, which was for a moment ours
+        sys.exit(128 + signal.SIGTERM)
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminated)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing answers at host:port, which Ray would try again and again."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), SECONDS).close()
 
 
 @contextmanager
