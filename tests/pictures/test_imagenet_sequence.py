@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ilsvrc
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from ilsvrc import SYNSETS
 
@@ -23,15 +25,24 @@ from alexnet.use.submission import submission
 PAGE = (Path(__file__).parents[2] / "docs" / "imagenet.md").read_text("utf-8")
 SMALLER = {  # what makes five classes and twenty pictures out of it
     "prepare": "--size 32",
-    "train": "--variant cifar-18pct --epochs 8 --set size=32 --set batch_size=5 --set learning_rate=0.001",
+    "train": "--variant cifar-13pct --epochs 5 --set batch_size=5 --set learning_rate=0.001",
 }
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For so small a network two would wait for each other more than compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("undrawn", "one_thread")
 def test_from_the_archives_to_a_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ilsvrc.make_archives(tmp_path / "ilsvrc2012")
