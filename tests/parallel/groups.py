@@ -31,7 +31,7 @@ class Torchrun:
         return self.started[-1]
 
     @staticmethod
-    def end(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str, list[str]]:
+    def end(process: subprocess.Popen[str], timeout: float = 300) -> tuple[int, str, list[str]]:
         """Exit code, standard output, and the lines of the program, without torchrun's own."""
         out, said = process.communicate(timeout=timeout)
         return process.returncode, out, [line for line in said.splitlines() if not line.startswith((" ", "W1", "E1"))]

@@ -33,6 +33,7 @@ from alexnet.errors import AlexNetError, NetworkError, SaidElsewhere, UsageError
 
 T = TypeVar("T")
 
+JOIN = timedelta(minutes=5)  # for processes that torchrun starts together to find each other
 PATIENCE = timedelta(days=7)  # for what one process does while the others wait: preparing pictures, the report
 MEET_EVERY = 1.0  # seconds between two meetings
 SMALL = 2**16  # values; gradients of smaller tensors travel together, once the backward pass is over
@@ -187,7 +188,7 @@ def joined() -> Iterator[Group]:
         return
     _end_with_parent()
     try:
-        shared, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        shared, rank, size = next(rendezvous("env://", timeout=JOIN))
         store = PrefixStore(_round(shared, rank, size), shared)
         dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -198,7 +199,7 @@ def joined() -> Iterator[Group]:
                 nowhere = quiet.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 quiet.enter_context(redirect_stdout(nowhere))
                 quiet.enter_context(redirect_stderr(nowhere))
-            yield Group(rank, size, int(os.environ["LOCAL_RANK"]), dist.group.WORLD)
+            yield Group(rank, size, int(os.environ.get("LOCAL_RANK", "0")), dist.group.WORLD)
     except BaseException as error:
         if (said := _first_to_fail(store, rank, _exit_code(error))) is not None:
             raise SaidElsewhere(said) from None
@@ -233,7 +234,7 @@ def _backend() -> str:
     """Gloo for what lies in memory; on GPUs, each process with its own, NCCL for what lies there."""
     if not (torch.cuda.is_available() and dist.is_nccl_available()):
         return "gloo"
-    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return "cpu:gloo,cuda:nccl"
 
 
