@@ -163,7 +163,7 @@ def emitting(as_json: bool) -> Iterator[Callable[[Any, str], None]]:
 
     def one(entry: Any, text: str) -> None:
         nonlocal begun
-        click.echo(("[", ", ")[begun] + json.dumps(entry) if as_json else text, out, nl=not as_json)
+        click.echo(("[", ", ")[begun] + json.dumps(entry) if as_json else plain(text), out, nl=not as_json)
         begun = True
 
     try:
