@@ -1,7 +1,8 @@
 """From the command to the answer: `python benchmarks/cold.py MODEL PICTURE` writes results/bench-cold.json.
 
-`alexnet predict` on one picture, with the model and with its int8 export to ONNX, and `python -c "import torch"`, in
-turn, in processes of their own; then where the time of a prediction goes, piece by piece.
+`alexnet predict` on one picture, with the model, with its int8 export to ONNX and with the model in the box, and
+`python -c "import torch"`, in turn, in processes of their own; then where the time of a prediction goes, piece by
+piece.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 from record import record
+
+from alexnet.weights import files
 
 TURNS = 9
 
@@ -56,10 +59,18 @@ def main(model: str, picture: str) -> None:
         onnx = str(Path(folder) / "model.onnx")
         alexnet = [sys.executable, "-m", "alexnet"]
         subprocess.run([*alexnet, "export", model, "--to", "onnx", "--int8", "--out", onnx], check=True)
-        models = {"alexnet predict": model, "alexnet predict, int8 ONNX": onnx}
+        boxed = str(files.BOX)
+        models = {
+            "alexnet predict": model,
+            "alexnet predict, int8 ONNX": onnx,
+            "alexnet predict, model in the box": boxed,
+        }
         ways = {
             "import torch": [sys.executable, "-c", "import torch"],
-            **{name: [*alexnet, "predict", picture, "--model", file] for name, file in models.items()},
+            **{
+                name: [*alexnet, "predict", picture, *([] if file == boxed else ["--model", file])]
+                for name, file in models.items()
+            },
             "alexnet --help": [*alexnet, "--help"],
         }
         turns: dict[str, list[float]] = {name: [] for name in ways}
