@@ -38,8 +38,8 @@ from alexnet.training.parallel import Group
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, dropout_seed, update
 
-SIZE, BATCH, STEPS = 99, 4, 20
-RECIPE = dataclasses.replace(recipe("krizhevsky-2012"), learning_rate=0.002, batch_size=BATCH)
+SIZE, BATCH, STEPS = 99, 8, 20
+RECIPE = dataclasses.replace(recipe("krizhevsky-2012"), learning_rate=0.001, batch_size=BATCH)
 
 
 def small(name: str, classes: int = 6) -> Variant:

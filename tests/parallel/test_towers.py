@@ -95,10 +95,10 @@ def test_towers_speak_where_the_figure_has_it(found):
 
 
 def test_the_trick_sends_features_and_the_gradients_of_convolutions(found):
-    """Two processes with 2 of the 4 pictures each, and 16 of 32 units or 3 of 6 scores; two figures of the step go with
-    the gradients."""
+    """Two processes with half of the pictures each, and 16 of 32 units or 3 of 6 scores; two figures of the step go
+    with the gradients."""
     convolutions = sum(row.parameters for row in walk(CASES["trick"][1]) if row.name.startswith("conv"))
-    fc6, fc7, fc8, scores = (values * EIGHT for values in (2 * 64 * 2, 4 * 16, 4 * 16, 2 * 3))
+    fc6, fc7, fc8, scores = (BATCH * values * EIGHT // 2 for values in (128, 32, 32, 3))
     assert found("trick", 1)["sent"] == [
         *(("all_gather", count) for count in (fc6, fc7, fc8)),
         *(("all_to_all_single", count) for count in (scores, scores, fc8, fc7, fc6)),
