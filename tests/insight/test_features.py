@@ -194,7 +194,7 @@ def test_pictures_are_read_as_they_are_needed(normal, tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(inputs, "contents", lambda path, *_: read.append(path) or b"")
     names = [str(tmp_path / f"{number}.png") for number in range(1000)]
-    monkeypatch.setattr(module, "expand", lambda _: names)
+    monkeypatch.setattr(inputs, "expand", lambda _: names)
     path, refused = next(features(alexnet.load(normal.file), names, ["conv1"]))
     assert path == names[0] and isinstance(refused, PictureError)
     assert len(read) <= BATCH + AHEAD * (os.cpu_count() or 1) + 1
