@@ -14,7 +14,6 @@ from photographs import cuts
 
 import alexnet
 from alexnet.errors import AlexNetError, PictureError, UsageError
-from alexnet.insight.features import layers as module
 from alexnet.insight.features.layers import features
 from alexnet.network import architecture as a
 from alexnet.network.inference import converted, values
