@@ -163,8 +163,9 @@ def emitting(as_json: bool) -> Iterator[Callable[[Any, str], None]]:
 
     def one(entry: Any, text: str) -> None:
         nonlocal begun
-        click.echo(("[", ", ")[begun] + json.dumps(entry) if as_json else plain(text), out, nl=not as_json)
-        begun = True
+        line = ("[", ", ")[begun] + json.dumps(entry) if as_json else plain(text)
+        begun = True  # before: a signal may come while it is written, and what was written of it is not lost
+        click.echo(line, out, nl=not as_json)
 
     try:
         yield one
