@@ -1,14 +1,16 @@
 """The model in the box: how good it is, how sure of what it knows and of what it cannot know. Writes results/box.json.
 
-    python benchmarks/box.py cats-and-dogs.tar imagenet-sample.tar
+    python benchmarks/box.py cats-and-dogs.tar imagenet-sample.tar compress.json
 
-The second archive holds pictures named by WNID. Those of cats and dogs are answered rightly or wrongly; those of
-anything else can only be answered wrongly, so that it matters how sure the answers sound.
+The third is what `alexnet compress --json` answered when the model was made. The second archive holds pictures named by
+WNID. Those of cats and dogs are answered rightly or wrongly; those of anything else can only be answered wrongly, so
+that it matters how sure the answers sound.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 import tarfile
 from pathlib import Path
@@ -52,7 +54,7 @@ def sure(top: NDArray[np.float64]) -> dict[str, float]:
     return {f"{least:g}": float((top >= least).mean()) for least in SURE}
 
 
-def main(data: str, strange: str) -> None:
+def main(data: str, strange: str, compressed: str) -> None:
     model, size = alexnet.load(), files.BOX.stat().st_size
     found = evaluate([str(files.BOX)], data)
     scores: dict[str, Any] = found.scores
@@ -67,6 +69,7 @@ def main(data: str, strange: str) -> None:
     record(
         "box",
         {
+            "compression": json.loads(Path(compressed).read_text("utf-8")) | {"path": files.BOX.name},
             "bytes": size,
             "scores": {key: scores[key] for key in ("split", "images", "top1", "loss", "per_class", "confusion")},
             "sure": {"of test pictures": sure(known), "of other things": sure(unknown)},

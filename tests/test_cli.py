@@ -85,7 +85,6 @@ MISTAKES = {
     "field without a value": (["train", "patterns", "--set", "epochs"], 2, "field=value"),
     "not a number": (["train", "--epochs", "few"], 2, "'few'"),
     "no pictures at all": (["predict"], 2, "INPUT"),
-    "no model": (["predict", "x.jpg"], 2, "alexnet train"),
     "no such model": (["predict", "x.jpg", "--model", "nowhere"], 2, "nowhere: no such model"),
     "published weights that are not here": (
         ["predict", "x.jpg", "--model", "torchvision"],

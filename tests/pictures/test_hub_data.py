@@ -15,7 +15,7 @@ from typing import Any
 import ilsvrc
 import numpy as np
 import pytest
-from conftest import picture
+from noise import picture
 from PIL import Image
 
 from alexnet.errors import NetworkError, UsageError

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakePictures
 from hypothesis import given
 from hypothesis import strategies as st
+from noise import MakePictures
 
 from alexnet.errors import PictureError, StorageError
 from alexnet.pictures import prepare as making
