@@ -57,6 +57,27 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def model_and_pictures() -> Callable[[Path, int], Path]:
+    """Writes `m.safetensors`, a small model, and `photos/`, so many pictures of which one is broken, to a folder."""
+
+    def make(root: Path, count: int) -> Path:
+        from networks import described, saved, stirred
+
+        from alexnet.network.variants import variant
+
+        description = described(variant("lenet-5", 3), 32)
+        saved(root / "m.safetensors", description, stirred(description))
+        (root / "photos").mkdir()
+        names = [root / "photos" / f"{number:0{len(str(count))}d}.png" for number in range(count)]
+        for number, name in enumerate(names):
+            picture(number % 3, number).save(name)
+        names[40].write_bytes(b"no picture")
+        return root
+
+    return make
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs leave their pictures empty, which draws them in no time: most of a small run is drawing."""

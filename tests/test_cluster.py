@@ -15,12 +15,10 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from networks import described, saved, stirred
 from unhurried import Unhurried
 
 from alexnet.errors import UsageError
 from alexnet.insight.features.extract import extract
-from alexnet.network.variants import variant
 from alexnet.pictures.inputs import listed
 from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import LIMITS
@@ -35,15 +33,9 @@ WORK = Predicting(5, 1, LIMITS)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, easy_picture):
+def place(tmp_path_factory, model_and_pictures):
     """A model and pictures, one of them broken, as files and as the rows of two tables."""
-    root = tmp_path_factory.mktemp("cluster")
-    description = described(variant("lenet-5", 3), 32)
-    saved(root / "m.safetensors", description, stirred(description))
-    (root / "photos").mkdir()
-    for number in range(COUNT):
-        easy_picture(number % 3, number).save(root / "photos" / f"{number:03d}.png")
-    (root / "photos" / "040.png").write_bytes(b"no picture")
+    root = model_and_pictures(tmp_path_factory.mktemp("cluster"), COUNT)
     (root / "tables").mkdir()
     names = sorted(path.name for path in (root / "photos").iterdir())
     for number, some in enumerate((names[:50], names[50:])):

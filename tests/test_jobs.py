@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import described, saved, stirred
+from networks import described
 
 from alexnet.cli.main import cli
 from alexnet.errors import UsageError
@@ -28,16 +28,9 @@ COUNT = 70  # two full batches and a bit
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, easy_picture):
+def place(tmp_path_factory, model_and_pictures):
     """A model and its pictures, one of them broken."""
-    root = tmp_path_factory.mktemp("shards")
-    description = described(variant("lenet-5", 3), 32)
-    saved(root / "m.safetensors", description, stirred(description))
-    (root / "photos").mkdir()
-    for number in range(COUNT):
-        easy_picture(number % 3, number).save(root / "photos" / f"{number:02d}.png")
-    (root / "photos" / "40.png").write_bytes(b"no picture")
-    return root
+    return model_and_pictures(tmp_path_factory.mktemp("shards"), COUNT)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,8 @@ def threads() -> int:
 
 def environment() -> dict[str, Any]:
     """What a run ran on: versions, processor, threads, command."""
+    from importlib import metadata  # takes a tenth of the time of `alexnet --help`
+
     import torch
 
     packages = ("torch", "numpy", "pillow", "safetensors")

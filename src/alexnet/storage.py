@@ -98,9 +98,9 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
-def lock(file: IO[str]) -> bool:
-    """Have an open file to ourselves while it is open; whether nobody else has it. The system ends that with the
-    process, so that it cannot be left behind."""
+def lock(file: IO[str] | int) -> bool:
+    """Have an open file, or a folder by its descriptor, to ourselves while it is open; whether nobody else has it. The
+    system ends that with the process, so that it cannot be left behind."""
     if sys.platform != "win32":
         import fcntl
 

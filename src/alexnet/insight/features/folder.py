@@ -28,7 +28,7 @@ import numpy as np
 from alexnet.errors import AlexNetError, StorageError, UsageError
 from alexnet.insight.features.growing import Array, Table
 from alexnet.insight.features.layers import Values
-from alexnet.storage import changes, flush, write_json
+from alexnet.storage import changes, flush, lock, write_json
 
 FORMAT = 1
 DOCUMENT, TABLE, PARQUET = "features.json", "index.csv", "features.parquet"
@@ -152,14 +152,11 @@ def _locked(folder: Path) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    import fcntl
-
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock(descriptor):
+            raise UsageError(f"{folder}: another process is writing there; choose another --out")
         yield
-    except BlockingIOError:
-        raise UsageError(f"{folder}: another process is writing there; choose another --out") from None
     finally:
         os.close(descriptor)
 
