@@ -125,7 +125,7 @@ def make_folders(root: Path) -> Path:
     for short in ("val", "test"):
         write(root / short, dict(flat_files(short)))
     with tarfile.open(make_kit(root)) as archive:
-        archive.extractall(root, filter="data")
+        archive.extractall(root)
     (root / "ILSVRC2012_devkit_t12.tar.gz").unlink()
     return root
 
@@ -134,7 +134,7 @@ def make_sorted(root: Path) -> Path:
     """Unpacked, with validation pictures in class folders and each class of training pictures still in its tar."""
     make_archives(root)
     with tarfile.open(root / "ILSVRC2012_img_train.tar") as archive:
-        archive.extractall(root / "train", filter="data")
+        archive.extractall(root / "train")
     for (name, contents), own in zip(flat_files("val"), TRUTH, strict=True):
         write(root / "val" / wnid_of(own), {name: contents})
     for short in ("train", "val"):
