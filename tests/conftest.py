@@ -15,6 +15,10 @@ import pytest
 from PIL import Image
 from preloaded import Preloaded, started_alike
 
+# Threads of torch that wait for each other sleep meanwhile, here and in every process that a test starts: else they
+# turn in circles on a processor that another test or process needs. Read as torch is imported; it changes no result.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=100, help="how often the slow crash test kills a run")
