@@ -131,15 +131,17 @@ def test_stopped_at_any_step_and_resumed_is_never_stopped(photos, tmp_path, monk
     """54 pictures in batches of 16: 4 steps an epoch or 3; the stops lie at and between the ends of epochs."""
     asked = {**SMALL, "recipe": recipe, "settings": ["batch_size=16", *settings]}
     alexnet.train(photos, out=tmp_path / "whole", **asked)
-    for stop in (1, 4, 5, 10):
+    run, before = tmp_path / "run", 0
+    for stop in (1, 4, 5, 10):  # one life after the other
         with monkeypatch.context() as patch:
-            _stop_after(stop, patch)
+            _stop_after(stop - before, patch)
             with pytest.raises(KeyboardInterrupt):
-                alexnet.train(photos, out=tmp_path / f"{stop}", **asked)
-        assert int(next((tmp_path / f"{stop}" / "checkpoint").iterdir()).name) == stop
-        alexnet.train(resume=tmp_path / f"{stop}")
-        assert model_bytes(tmp_path / "whole") == model_bytes(tmp_path / f"{stop}")
-        assert history(tmp_path / "whole") == history(tmp_path / f"{stop}")
+                alexnet.train(**({"resume": run} if before else {"data": photos, "out": run, **asked}))
+        assert max(int(path.name) for path in (run / "checkpoint").iterdir()) == stop
+        before = stop
+    alexnet.train(resume=run)
+    assert model_bytes(tmp_path / "whole") == model_bytes(run)
+    assert history(tmp_path / "whole") == history(run)
 
 
 def _stop_after(stop, patch):
