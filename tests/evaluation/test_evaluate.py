@@ -132,6 +132,7 @@ def test_sums_are_exact():
     assert found["loss"] == pytest.approx(exact, rel=1e-13)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_models_that_want_their_pictures_in_another_way(photos, tmp_path):
     """A store has one rule of resizing; averaging must not pass a second model's by."""
     for rule in ("crop", "squash"):

@@ -225,6 +225,7 @@ def test_a_file_and_its_stored_picture_are_the_same_input(data: Path, decoding: 
     np.testing.assert_array_equal(model.preprocess([file.read_bytes() for file in files]), expected)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_training_on_a_store_of_jpegs(photos: Path, tmp_path: Path) -> None:
     store = prepare(photos, tmp_path / "store", 32, kept="jpeg").folder
     asked = {"variant": "lenet-5", "epochs": 1, "settings": ["size=32", "decode=scaled"]}

@@ -246,6 +246,7 @@ def test_kaggles_zip_by_name(tmp_path: Path, make_pictures: MakePictures, monkey
     assert {part: len(entries) for part, entries in samples.parts.items()} == {"train": 12, "test": 12}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_by_name(tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Trained on, evaluated on by name and by path; the run knows where its pictures lie."""

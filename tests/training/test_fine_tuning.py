@@ -27,6 +27,8 @@ from alexnet.training.recipes import recipe
 from alexnet.weights import files
 from alexnet.weights.files import Description
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NET = Variant(
     name="small",
     title="a small network of each kind of layer that has weights",

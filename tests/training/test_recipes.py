@@ -240,6 +240,7 @@ def test_every_recipe_trains_its_own_network(photos, tmp_path, name):
     assert np.isfinite(found["last"]["train_loss"])
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("mean", "means", "scales"),
     [
@@ -255,6 +256,7 @@ def test_what_is_subtracted(photos, tmp_path, mean, means, scales):
     assert rule.mean == pytest.approx(means) and rule.scale == pytest.approx(scales)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_where_the_test_part_is_watched_it_does_not_choose(photos, tmp_path):
     """Its scores stand in the history, and the last network is the one that is kept and reported."""
     settings = ["batch_size=16", "watch=test", "validation=0", "learning_rate=0.01"]
