@@ -124,8 +124,10 @@ def encoded(kind: str, side: int = 48) -> bytes:
 Start = Callable[..., Running]
 
 
-def started(model: Path, *options: str) -> Running:
-    command = [sys.executable, "-m", "alexnet", "serve", "--json", "--port", "0", "--model", str(model), *options]
+def started(model: Path | None, *options: str) -> Running:
+    """A server that listens; without a model, for the one in the box."""
+    named = ["--model", str(model)] if model else []
+    command = [sys.executable, "-m", "alexnet", "serve", "--json", "--port", "0", *named, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert process.stdout is not None
     line = process.stdout.readline()

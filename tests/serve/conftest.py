@@ -1,12 +1,17 @@
-"""Small models to serve, and servers that end with what they were started for."""
+"""Small models to serve, servers that end with what they were started for, and a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clients import CLASSES, Running, Start, encoded, started, stop
+from playwright.sync_api import Browser, sync_playwright
+from visitors import Visit, Visitor
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +62,29 @@ def server(models: dict[str, Path]) -> Iterator[Running]:
     running = started(models["onnx"], "--workers", "2", "--receive-seconds", "2", "--stall-seconds", "2")
     yield running
     stop(running)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if not chromium and os.environ.get("CI") != "true":
+        pytest.skip("there is no chromium; apt-get install chromium")
+    flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium or "chromium", args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, gallery: Running) -> Iterator[Visit]:
+    """People who go to a server, else to `gallery`, which each module of tests has its own of."""
+    visitors: list[Visitor] = []
+
+    def visit(server: Running | None = None, **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, server or gallery, **options))
+        return visitors[-1]
+
+    yield visit
+    for visitor in visitors:
+        visitor.context.close()

@@ -11,6 +11,7 @@ export function arrivals(welcome) {
     welcome([...target.files]);
     target.value = ""; // so that the same file can be chosen again
   });
+  the("empty").addEventListener("click", () => the("pick").click());
   dropped(welcome);
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];

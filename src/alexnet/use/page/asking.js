@@ -6,6 +6,8 @@ import { note, say } from "./say.js";
 
 const AT_ONCE = 3;
 const AT_MOST = 40; // of one armful
+const TOLD = 3; // answers put into words; all of them hang below
+const KNOWN = "JPEG, PNG, GIF, WebP and TIFF are among them, HEIC is not: save it as JPEG first.";
 
 /** Returns `welcome(files)`, which asks the server about files and hangs what it answers. */
 export function asking(server, model, visit) {
@@ -23,16 +25,17 @@ export function asking(server, model, visit) {
         hung.push(exhibit);
       } catch (refusal) {
         const passing = refusal.status === 0 || refusal.status >= 500;
-        note(file.name, refusal.message, passing && (() => welcome([file])));
+        const hint = refusal.status === 415 ? ` ${KNOWN}` : "";
+        note(file.name, refusal.message + hint, passing && (() => welcome([file])));
       }
     }
     the("frame").classList.remove("thinking");
-    const told = hung.map(({ name, answer }) => `${name}: ${answer.label}, ${percent(answer.probability)}.`);
-    say(told.join(" ") || "No picture was hung.");
+    say(told(hung));
   };
 
   async function ask(file) {
     const most = model.limits.body_bytes;
+    if (!file.size) throw new Error("is empty.");
     if (file.size > most)
       throw new Error(`is ${size(file.size)}; this server takes up to ${size(most)}. Make it smaller first.`);
     await file.slice(0, 1).arrayBuffer().catch(() => {
@@ -42,6 +45,12 @@ export function asking(server, model, visit) {
     const { label, probability, top } = predictions[0];
     return { label, probability, top };
   }
+}
+
+function told(hung) {
+  const answers = hung.slice(0, TOLD).map(({ name, answer }) => `${name}: ${answer.label}, ${percent(answer.probability)}.`);
+  if (hung.length > TOLD) answers.push(`And ${hung.length - TOLD} more.`);
+  return answers.join(" ") || "No picture was hung.";
 }
 
 /** Promises of `work(item)` for each item, at most `limit` under way. */

@@ -2,8 +2,11 @@
 
 import { element, grouped, percent, square, the } from "./element.js";
 
+const FEW = 4; // names that a sentence can hold
+
 export function card(model) {
   const { size, stored, resize } = model.input;
+  const few = model.classes.length <= FEW && new Intl.ListFormat("en").format(model.classes);
   document.title = `AlexNet: ${model.name}`;
   the("facts").append(
     ...fact("Network", `${model.title} (${model.variant})`),
@@ -13,7 +16,9 @@ export function card(model) {
     ...Object.entries(PARTS).flatMap(([part, name]) => fact(name, told(model.scores?.[part]))),
     ...fact("Sees", `${square(size)} pixels: ${RESIZES[resize]}${size < stored ? ", its middle only" : ""}`),
   );
-  the("count").textContent = `the ${grouped(model.classes.length)}`;
+  the("choice").textContent = `the ${grouped(model.classes.length)} names it knows${few ? `, ${few}` : ""}`;
+  the("knows").textContent = `It knows ${few ? `nothing but ${few}` : `${grouped(model.classes.length)} names`}. `
+    + "Anything else it takes for one of them, and may still sound sure.";
   the("medium").textContent = medium(model);
   the("limits").append(...limits(model).map((text) => element("p", {}, text)));
   names(model.classes);

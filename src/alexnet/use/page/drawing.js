@@ -13,6 +13,7 @@ const INKS = {
   white: "#ffffff",
 };
 const WIDTH = 14; // of the pen, in pixels of the sheet
+const DRAWN = ["cat", "dog"]; // examples that come with the page, then such as it draws itself
 const EXAMPLES = ["rings", "dots", "zigzag"];
 
 export function drawing(server, welcome) {
@@ -31,7 +32,8 @@ export function drawing(server, welcome) {
     welcome([await hung(sheet, `drawing ${++drawings}`)]);
   });
   strokes(sheet, pen, () => guess(sheet));
-  the("examples").append(...EXAMPLES.map((name) => element("li", {}, example(name, welcome))));
+  const examples = [...DRAWN.map((name) => drawn(name, welcome)), ...EXAMPLES.map((name) => example(name, welcome))];
+  the("examples").append(...examples.map((button) => element("li", {}, button)));
 
   function stamp(name) {
     return element("button", { type: "button", onclick: () => (fill(sheet, name), guess(sheet)) }, name);
@@ -58,6 +60,13 @@ function example(name, welcome) {
   fill(canvas, name);
   const show = async () => welcome([await hung(canvas, name)]);
   return element("button", { type: "button", "aria-label": `Try ${name}`, onclick: show }, canvas);
+}
+
+/** A button with a picture on it, which hangs that picture. */
+function drawn(name, welcome) {
+  const image = element("img", { alt: "", src: `/page/${name}.jpg` });
+  const show = async () => welcome([new File([await (await fetch(image.src)).blob()], name, { type: "image/jpeg" })]);
+  return element("button", { type: "button", "aria-label": `Try ${name}`, onclick: show }, image);
 }
 
 async function hung(canvas, name) {

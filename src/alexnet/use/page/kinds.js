@@ -1,30 +1,36 @@
-/** What each kind of layer does, in a sentence or two for someone who has never met one. */
+/** What each kind of layer does, in a sentence or two for someone who has never met one. `sign`: "both" where numbers can
+ * be below zero, "one" where they cannot; else as in the layer before. */
 
 export const kinds = {
   Conv: {
     title: "convolution",
+    sign: "both",
     text:
       "Each map belongs to one small pattern that the network has learnt. It is slid over everything that " +
-      "came before, and the map is bright wherever the pattern was found.",
+      "came before, and the map is strong wherever the pattern was found.",
   },
   Local: {
     title: "convolution, untied",
+    sign: "both",
     text:
       "Like a convolution, but every place has its own patterns: an eye up here need not look like an eye " +
       "down there.",
   },
   ReLU: {
     title: "rectifier",
+    sign: "one",
     text:
       "What speaks for a pattern stays as it is, what speaks against it becomes nothing. So simple that the" +
       " network learns several times faster: one of the discoveries of 2012.",
   },
   Tanh: {
     title: "hyperbolic tangent",
+    sign: "both",
     text: "Squeezes every number between −1 and 1. It was the usual way before rectifiers.",
   },
   Sigmoid: {
     title: "sigmoid function",
+    sign: "one",
     text: "Squeezes every number between 0 and 1. It was the usual way before rectifiers.",
   },
   ResponseNorm: {
@@ -33,6 +39,7 @@ export const kinds = {
   },
   BatchNorm: {
     title: "batch normalisation",
+    sign: "both",
     text:
       "Brings every map to the same loudness, so that the layers behind can rely on it. Three years younger" +
       " than AlexNet.",
@@ -59,12 +66,14 @@ export const kinds = {
   },
   Linear: {
     title: "fully connected",
+    sign: "both",
     text:
       "Every number here listens to all the numbers before it. Where things were is forgotten; what they " +
       "were remains. The last such layer has one number for every name.",
   },
   ZeroLogit: {
     title: "one output made two",
+    sign: "both",
     text: "Sets a zero beside the only output, so that one number decides between two names.",
   },
   other: { title: "layer", text: "Turns what it is given into what you see." },

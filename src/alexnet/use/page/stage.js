@@ -5,7 +5,7 @@ import { origin } from "./origin.js";
 import { say } from "./say.js";
 
 const METHODS = {
-  "grad-cam": ["Grad-CAM", "Warm is where the maps of a layer speak for this name. One look, there and back."],
+  "grad-cam": ["Grad-CAM", "Warm is where the maps of the layer you choose speak for this name."],
   occlusion: ["Covering up", "A grey patch was slid over the picture. Warm is where covering it hurts this name most."],
   saliency: ["Saliency", "Warm are the single pixels that would change this name's score most."],
 };
@@ -119,7 +119,7 @@ export class Stage {
     const [way, name] = [METHODS[method][0], the("target").selectedOptions[0].text];
     const none = `${way} finds nothing in ${exhibit.name} that speaks for ${name}${layer && ` at ${layer}`}.`;
     const cold = await isCold(this.heat);
-    if (turn === this.#turn) say(cold ? none : `Where ${way} finds ${name} in ${exhibit.name}.`);
+    if (turn === this.#turn) say(cold ? none : `Warm is what speaks for ${name} in ${exhibit.name} (${way}).`);
   }
 
   #fade() {

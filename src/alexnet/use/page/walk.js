@@ -3,6 +3,7 @@
 import { element, grouped, the } from "./element.js";
 import { kinds } from "./kinds.js";
 
+const SIGNS = { both: "White is silent; red speaks for, blue against.", one: "Dark is silent, bright is strong." };
 const CLOSED = "This kind of file does not let one look at its layers.";
 const SMOOTH = 640; // pixels from which a sheet is rather made smaller than larger
 const STEP = 1600; // ms that the stroll stays at a layer
@@ -60,6 +61,12 @@ export class Walk {
     this.#figures(layer);
   }
 
+  /** In which colours a layer is drawn: the last one that decides whether numbers can be below zero, does. */
+  #sign(layer) {
+    const before = this.model.layers.slice(0, this.model.layers.indexOf(layer) + 1);
+    return before.map(({ type }) => kinds[type]?.sign).findLast(Boolean) ?? "one";
+  }
+
   async #figures(layer) {
     const turn = ++this.#turn;
     const first = layer.name === this.model.layers.find(({ type }) => type === "Conv")?.name;
@@ -70,6 +77,8 @@ export class Walk {
     if (turn !== this.#turn) return;
     the("layer-kernels").replaceChildren(...(this.visit.current ? [kernels] : []));
     the("layer-figures").replaceChildren(...(this.visit.current ? [] : [kernels]), maps);
+    the("layer-key").textContent = SIGNS[this.#sign(layer)];
+    the("layer-key").hidden = !maps.matches("figure");
     the("layer-figures").removeAttribute("aria-busy");
   }
 
