@@ -187,6 +187,22 @@ def test_what_is_refused_is_told_in_words_and_loses_nothing_else(visit: Visit) -
     visitor.leave(415)
 
 
+def test_what_is_taken_down_while_it_is_drawn_is_not_missed(visit: Visit) -> None:
+    visitor = visit()
+    held: list[Any] = []
+    visitor.context.route("**/v1/explain*", lambda route: held.append(route))
+    with visitor.page.expect_request("**/v1/explain*"):
+        visitor.drop(pictures("one.png"))
+    visitor.hung(1)
+    visitor.page.click("#clear")
+    with visitor.page.expect_response("**/v1/explain*"):
+        for route in held:
+            route.fallback()
+    visitor.page.wait_for_timeout(500)
+    expect(visitor.page.locator("#strip .entry")).to_be_hidden()
+    visitor.leave()
+
+
 def test_a_busy_server_is_asked_again_and_a_lost_one_is_told_of(visit: Visit, start: Start) -> None:
     server = start(model="onnx")
     visitor = visit(server)

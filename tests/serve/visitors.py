@@ -83,7 +83,8 @@ class Visitor:
         self.context.close()
         assert self.strayed == []
         known = [f"status of {status} " for status in expected] + (["ERR_CONNECTION_REFUSED"] if 0 in expected else [])
-        assert [text for text in self.complaints if not any(part in text for part in known)] == []
+        unexpected = [text for text in self.complaints if not any(part in text for part in known)]
+        assert unexpected == [], unexpected
 
 
 Visit = Callable[..., Visitor]

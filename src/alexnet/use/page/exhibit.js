@@ -1,5 +1,7 @@
 /** One picture on the wall: what was sent, what was answered, and what the server draws of it when asked. */
 
+const LINGERS = 10_000; // ms that a drawing stays after it was taken down: an image may only now begin to load it
+
 export class Exhibit {
   #drawn = new Map();
 
@@ -47,7 +49,7 @@ export class Exhibit {
 
   /** Lets go of the memory. */
   takeDown() {
-    for (const url of this.#drawn.values()) url.then(URL.revokeObjectURL, () => {});
+    for (const url of this.#drawn.values()) url.then((drawn) => setTimeout(URL.revokeObjectURL, LINGERS, drawn), () => {});
     this.#drawn.clear();
   }
 }

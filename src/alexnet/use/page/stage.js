@@ -61,7 +61,7 @@ export class Stage {
       const url = await exhibit.seen;
       if (this.visit.current === exhibit) this.seen.src = url;
     } catch (refusal) {
-      say(`The picture itself cannot be shown: ${refusal.message}`);
+      if (this.visit.current === exhibit) say(`The picture itself cannot be shown: ${refusal.message}`);
     }
   }
 

@@ -44,12 +44,12 @@ export class Walk {
     the("strip").classList.remove("passing");
     if (!exhibit) return this.#choose(this.chosen);
     this.#choose(this.chosen);
-    try {
-      this.entry.src = await exhibit.seen;
-      the("strip").classList.add("passing"); // a light runs along with the picture
-    } catch {
-      this.entry.hidden = true;
-    }
+    const url = await exhibit.seen.catch(() => null);
+    if (exhibit !== this.visit.current) return;
+    this.entry.hidden = !url;
+    if (!url) return;
+    this.entry.src = url;
+    the("strip").classList.add("passing"); // a light runs along with the picture
   }
 
   #choose(layer) {
