@@ -36,6 +36,7 @@ from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
     Config,
     Parts,
+    completed,
     difference,
     draft_of,
     read_config,
@@ -338,7 +339,8 @@ def _carry_out(
         network.compile(mode=recipe.compile)
     state = State(network, make_optimizer(network, recipe), Sums.zero(device))
     every = (recipe.checkpoint_minutes, recipe.checkpoint_steps)
-    checkpoints = Checkpoints(folder / "checkpoint", config.lasting(), *every, group=group, execution=carried)
+    lasting = config.lasting(), completed
+    checkpoints = Checkpoints(folder / "checkpoint", *lasting, *every, group=group, execution=carried)
     if checkpoints.load(state):
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)

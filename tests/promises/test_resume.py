@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickletools
@@ -115,6 +116,26 @@ def test_what_may_not_change_is_refused_with_the_difference(alexnet, lab, stoppe
     assert before == sorted((path, path.stat().st_mtime_ns) for path in stopped.rglob("*") if path.is_file())
     said = resume(edited(stopped, "learning_rate"))
     assert said.code == 2 and "recipe.learning_rate was 0.0006 and is 0.5" in said.err.splitlines()[-1], said.err
+
+
+def older(run: Path) -> None:
+    """Make a run and its checkpoints those of a version that had fewer fields."""
+    for path in (run / "config.json", *run.glob("checkpoint/*/state.json")):
+        document = json.loads(path.read_text())
+        digested = document.pop("sha256", None)
+        config = document.get("config", document)
+        for place, field in (("recipe", "gradients"), ("recipe", "reference_batch"), ("input", "decode")):
+            del config[place][field]
+        if digested:
+            document["sha256"] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        path.write_text(json.dumps(document))
+
+
+def test_a_run_of_before_a_field_was_goes_on_to_the_same_bytes(lab, unbroken, stopped):
+    older(stopped)
+    said = lab.end(lab.resume(stopped))
+    assert said.code == 0 and any(line.startswith("going on at step") for line in said.lines), said
+    assert not any("damaged" in line for line in said.lines) and ending(stopped).models == unbroken.models
 
 
 def test_another_instruction_set_is_said(lab, stopped):

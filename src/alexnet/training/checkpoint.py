@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +83,7 @@ class Checkpoints:
 
     folder: Path
     config: Mapping[str, Any] = field(default_factory=dict)  # JSON; a run goes on under the one it began with alone
+    complete: Callable[[dict[str, Any]], Mapping[str, Any]] = dict  # the one of an older version, as it is written now
     minutes: float = 0.0  # between two
     steps: int = 0  # between two; where both are 0, saving takes SHARE of the time
     step: int | None = None  # that the newest one holds
@@ -165,7 +166,7 @@ class Checkpoints:
                 say(f"{folder}: damaged checkpoint ({error}); trying the one before")
                 damaged.append(folder)
                 continue
-            if found := changes(document["config"], self.config):
+            if found := changes(self.complete(document["config"]), self.config):
                 raise UsageError(f"--resume: config.json has changed since the run began: {'; '.join(found)}")
             self._drop(damaged)
             return document, tensors

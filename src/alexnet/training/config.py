@@ -29,7 +29,8 @@ from alexnet.training import fine_tuning, memory, parallel, recipes, tracking
 from alexnet.training.execution import execution
 from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.parallel import Group
-from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, from_json, to_json, views_in, with_components
+from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, to_json, views_in, with_components
+from alexnet.training.recipe import from_json as recipe_from_json
 from alexnet.training.statistics import colour_components
 from alexnet.training.train import bfloat16
 from alexnet.training.train import device as choose_device
@@ -81,21 +82,35 @@ class Config:
         return {key: value for key, value in plain.items() if key not in ("data", "valid", "warnings")}
 
 
+def from_json(document: dict[str, Any]) -> Config:
+    """A configuration from what `to_json` made, perhaps before a field was that has its default then. Raises
+    ValueError, KeyError or TypeError when the document is not one, and UsageError for a recipe that cannot be."""
+    given = dict(document)
+    if given.pop("format") != FORMAT:
+        raise ValueError("another version's format")
+    given["recipe"] = recipe_from_json(given["recipe"])
+    given["variant"] = architecture.from_json(given["variant"])
+    given["input"] = files.input_from_json(given["input"])
+    if weights := given.get("weights"):
+        lists = {key: tuple(weights[key]) for key in ("taken", "new")}
+        given["weights"] = Weights(**{**weights, **lists})
+    given["classes"], given["skip_list"] = tuple(given["classes"]), tuple(given["skip_list"])
+    given["warnings"] = tuple(given.get("warnings", ()))
+    return Config(**given)
+
+
+def completed(lasting: dict[str, Any]) -> dict[str, Any]:
+    """What `lasting` gave in an older version, with the fields that came later; as it is where it cannot be read."""
+    try:
+        return from_json({"data": "", "valid": None, **lasting}).lasting()
+    except (ValueError, KeyError, TypeError, UsageError):
+        return lasting
+
+
 def read_config(run: Path) -> Config:
     """The configuration of a run folder. Raises UsageError."""
     try:
-        document = json.loads((run / "config.json").read_text("utf-8"))
-        if document.pop("format") != FORMAT:
-            raise ValueError("another version's format")
-        document["recipe"] = from_json(document["recipe"])
-        document["variant"] = architecture.from_json(document["variant"])
-        document["input"] = files.input_from_json(document["input"])
-        if weights := document.get("weights"):
-            lists = {key: tuple(weights[key]) for key in ("taken", "new")}
-            document["weights"] = Weights(**{**weights, **lists})
-        document["classes"], document["skip_list"] = tuple(document["classes"]), tuple(document["skip_list"])
-        document["warnings"] = tuple(document.get("warnings", ()))
-        return Config(**document)
+        return from_json(json.loads((run / "config.json").read_text("utf-8")))
     except FileNotFoundError:
         raise UsageError(f"{run}: not a run folder: there is no config.json") from None
     except OSError as error:
@@ -113,7 +128,7 @@ def recipe_of(given: str | Recipe | None) -> Recipe:
         return given
     if given is None or not given.endswith(".json"):
         return recipes.recipe("fast" if given is None else given)
-    return _from_file(Path(given), "recipe", from_json)
+    return _from_file(Path(given), "recipe", recipe_from_json)
 
 
 def variant_of(given: str | Variant) -> Variant:
