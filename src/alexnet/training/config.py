@@ -186,6 +186,7 @@ def resolve(
     device = choose_device(recipe)
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     execution(recipe, draft, size, Group(size=processes))
+    parallel.check(processes, recipe.batch_size, device)
     frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device, processes)
     tracking.check(recipe)
@@ -193,8 +194,8 @@ def resolve(
     if initial and store.rule != (wanted := rule_text(frame.resize, frame.decode)):
         raise UsageError(f"{data}: prepared with {store.rule}, but the weights want {wanted}")
     recipe = _with_colours(_for_parts(recipe, draft, parts, processes), parts[TRAIN])
+    execution(recipe, draft, size, Group(size=processes))  # both again, for the batch that there is
     parallel.check(processes, recipe.batch_size, device)
-    execution(recipe, draft, size, Group(size=processes))  # for the batch that there is
     if initial and recipe.layer_decay is None:
         recipe = replace(recipe, layer_decay=fine_tuning.LAYER_DECAY)
     variant = _for_classes(draft, store.classes, recipe)
