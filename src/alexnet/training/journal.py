@@ -97,7 +97,7 @@ class Journal:
         loss, top1 = self.look(state)
         self.clock(state)
         self.spoken = time.monotonic()
-        epoch = self.order.epochs(state.step) + 1
+        epoch = self.order.epochs(state.step - 1) + 1
         speed = (state.step * self.order.batch_size) / max(1e-9, state.seconds["steps"])
         self.show(f"epoch {epoch}/{self.epochs}  step {state.step}  loss {loss:.3f}  top-1 {top1:.1%}  {speed:.0f}/s")
 
