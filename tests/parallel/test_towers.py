@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from math import floor
 from pathlib import Path
 
@@ -245,6 +246,15 @@ def test_the_batch_at_which_both_send_as_much(ranks):
     below = sum(map(sum, activation_values(division, 1024).values())) + gradient_values(division)
     assert below == pytest.approx(float(by_hand(ranks, Fraction(1024))[0]), rel=1e-12)
     assert break_even(division, activation=2) == pytest.approx(2 * break_even(division))
+
+
+@pytest.mark.parametrize("divided", [towers, partial(one_weird_trick, ranks=2)])
+def test_for_smaller_pictures_too_both_send_as_much_there(divided):
+    network = variant("krizhevsky-2012")
+    division = divided(network, size=163)
+    a_picture = sum(map(sum, activation_values(division, 2).values())) / 2
+    sent = break_even(division) * a_picture + gradient_values(division)
+    assert sent == pytest.approx(data_parallel_values(network, 2, 163), rel=1e-12)
 
 
 def test_the_page_says_what_the_function_computes():

@@ -89,14 +89,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Division:
-    """A variant over `ranks`: the parts of one of them, which are alike on all, and the last crossing, after which
+    """A network over `ranks`: the parts of one of them, which are alike on all, and the last crossing, after which
     each rank has all scores of the pictures that it was given.
 
     `sliced`: each rank is given a share of the pictures, and gradients of the layers that it has whole are summed;
     otherwise each is given all of them.
     """
 
-    variant: Variant
     ranks: int
     sliced: bool
     parts: tuple[Part, ...]
@@ -149,7 +148,7 @@ def towers(variant: Variant, size: int | None = None, ranks: int = 2) -> Divisio
             raise _refusal(variant, ranks, f"the {row.layer.channels} channels of {row.name} do not divide")
         parts.append(_part(row, before, ranks, features=apart, pictures=False))
     after = JoinFeatures(parts[-1].row.output, summed=False) if apart else None
-    return Division(variant, ranks, sliced=False, parts=tuple(parts), after=after)
+    return Division(ranks, sliced=False, parts=tuple(parts), after=after)
 
 
 def _refusal(variant: Variant, ranks: int, reason: str) -> UsageError:
@@ -190,7 +189,7 @@ def one_weird_trick(variant: Variant, ranks: int, size: int | None = None) -> Di
         reason = f"no fully connected layer has units that divide over {ranks} ranks"
         raise UsageError(f"{variant.name}: {reason}; take another number of ranks, or --set execution=data")
     after = None if sliced else Transpose(parts[-1].row.output)
-    return Division(variant, ranks, sliced=True, parts=tuple(parts), after=after)
+    return Division(ranks, sliced=True, parts=tuple(parts), after=after)
 
 
 # --------------------------------------------------------------------------------------------------------------- both
@@ -260,5 +259,6 @@ def break_even(division: Division, activation: int = 4, gradient: int = 4) -> fl
     `activation`, `gradient`: bytes of a value that passes between layers, and of one of a weight's gradient.
     """
     ranks = division.ranks
+    values = sum(part.row.parameters * (ranks if part.split else 1) for part in division.parts)
     a_picture = activation * sum(map(sum, activation_values(division, ranks).values())) / ranks
-    return gradient * (data_parallel_values(division.variant, ranks) - gradient_values(division)) / a_picture
+    return gradient * (_ring(values, ranks) - gradient_values(division)) / a_picture
