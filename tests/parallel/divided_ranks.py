@@ -35,6 +35,7 @@ from alexnet.training.execution import UNDIVIDED, Execution, execution
 from alexnet.training.journal import Journal
 from alexnet.training.optimizer import make_optimizer
 from alexnet.training.parallel import Group
+from alexnet.training.recipe import Recipe
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, dropout_seed, update
 
@@ -54,12 +55,17 @@ def small(name: str, classes: int = 6) -> Variant:
     return dataclasses.replace(variant(name, classes), layers=tuple(layers), size=SIZE)
 
 
+def recipe_of(execution: Any, statistics: Any = "own") -> Recipe:
+    return dataclasses.replace(RECIPE, execution=execution, batch_statistics=statistics)
+
+
 CASES = {
-    "towers": (2, small("krizhevsky-2012"), "towers"),
-    "towers of seven classes": (2, small("batch-norm", 7), "towers"),
-    "towers of the source": (2, small("source-145"), "towers"),
-    "trick": (2, small("krizhevsky-2012"), "one-weird-trick"),
-    "trick of six classes over four": (4, small("source-145"), "one-weird-trick"),
+    "towers": (2, small("krizhevsky-2012"), recipe_of("towers")),
+    "towers of seven classes": (2, small("batch-norm", 7), recipe_of("towers")),
+    "towers of the source": (2, small("source-145"), recipe_of("towers")),
+    "trick": (2, small("krizhevsky-2012"), recipe_of("one-weird-trick")),
+    "trick of six classes over four": (4, small("source-145"), recipe_of("one-weird-trick")),
+    "trick with global statistics": (2, small("batch-norm", 7), recipe_of("one-weird-trick", "global")),
 }
 """By name: over how many processes, which variant, and how it is carried out."""
 
@@ -72,12 +78,12 @@ def pictures() -> tuple[Tensor, Tensor]:
     return (noise + 40 * labels.view(STEPS, BATCH, 1, 1, 1)).byte(), labels
 
 
-def steps(value: Variant, carried: Execution) -> dict[str, Any]:
+def steps(value: Variant, asked: Recipe, carried: Execution) -> dict[str, Any]:
     """The steps of training of one process: all that a checkpoint holds after the last, the gradients of the first,
     logits before and after, what was sent in the first step, and how many values it holds."""
     network = carried.part_of(build(value).double())
     plan = Plan(
-        recipe=RECIPE,
+        recipe=asked,
         order=Order(1000, BATCH, 0),
         pixels=Pixels(Input(SIZE, SIZE, mean=(120.0,) * 3, scale=(1 / 64,) * 3)).double(),
         size=SIZE,
@@ -85,9 +91,9 @@ def steps(value: Variant, carried: Execution) -> dict[str, Any]:
         bfloat16=False,
         class_weights=None,
         execution=carried,
-        exchange=carried.exchange(network, RECIPE),
+        exchange=carried.exchange(network, asked),
     )
-    state = State(network, make_optimizer(network, RECIPE), Sums.zero(plan.device))
+    state = State(network, make_optimizer(network, asked), Sums.zero(plan.device))
     judged, _ = carried.judged(network)
     views, labels = pictures()
     found = {"logits before": used(judged, plan.pixels(views[0]))}
@@ -149,10 +155,9 @@ def process(ranks: int, rank: int, folder: Path) -> None:
     """One process through all cases of so many."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/{ranks}.meet", rank=rank, world_size=ranks)
     group = Group(rank, ranks, rank, dist.group.WORLD)
-    for name, (wanted, value, kind) in CASES.items():
+    for name, (wanted, value, asked) in CASES.items():
         if wanted == ranks:
-            carried = execution(dataclasses.replace(RECIPE, execution=kind), value, SIZE, group)
-            torch.save(steps(value, carried), folder / f"{name}-{rank}.pt")
+            torch.save(steps(value, asked, execution(asked, value, SIZE, group)), folder / f"{name}-{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -207,8 +212,8 @@ def together(target: Callable[..., None], ranks: int, *arguments: Any, code: int
 
 def main(folder: Path, photos: Path | None = None) -> None:
     torch.set_num_threads(1)
-    for name, (_, value, _) in CASES.items():  # first: what torch imports for it, the forks then have
-        torch.save(steps(value, UNDIVIDED), folder / f"{name}-alone.pt")
+    for name, (_, value, asked) in CASES.items():  # first: what torch imports for it, the forks then have
+        torch.save(steps(value, asked, UNDIVIDED), folder / f"{name}-alone.pt")
     for ranks in sorted({wanted for wanted, _, _ in CASES.values()}):
         together(process, ranks, folder)
     if photos:
