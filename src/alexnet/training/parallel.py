@@ -351,8 +351,8 @@ class Meetings:
     else about once a second, since all wait for the slowest then."""
 
     group: Group
+    last: int  # step of the meeting before; of the first one: with which training goes on
     next: int = 0  # step
-    last: int = 0  # step
     moment: float = field(default_factory=time.monotonic)
 
     def heard(self, step: int, *asked: int) -> list[int]:

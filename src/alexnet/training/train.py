@@ -116,7 +116,7 @@ def train(
     `validate` is called after each epoch, keeps what it wants of the network and returns its metrics. Raises
     DivergedError, Interrupted (after a checkpoint) and StorageError.
     """
-    recipe, group, meetings = plan.recipe, plan.group, Meetings(plan.group)
+    recipe, group, meetings = plan.recipe, plan.group, Meetings(plan.group, state.step)
     training_mode(state.network)
     journal.begin(state)
     share, steps = plan.execution.share(recipe.batch_size), range(state.step, plan.steps)
