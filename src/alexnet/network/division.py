@@ -153,6 +153,7 @@ def towers(variant: Variant, size: int | None = None, ranks: int = 2) -> Divisio
 
 def _refusal(variant: Variant, ranks: int, reason: str) -> UsageError:
     remedy = "take krizhevsky-2012 or batch-norm, or train this one without --towers"
+    remedy = remedy if ranks == 2 else "start torchrun with --nproc-per-node 2"
     return UsageError(f"{variant.name} cannot stand in {ranks} towers: {reason}; {remedy}")
 
 
