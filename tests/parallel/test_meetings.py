@@ -1,14 +1,17 @@
-"""How often processes meet."""
+"""How processes find each other, and how often they meet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+import torch.distributed as dist
 
+from alexnet.errors import NetworkError
 from alexnet.training import parallel
-from alexnet.training.parallel import Group, Meetings
+from alexnet.training.parallel import Group, Meetings, joined
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,15 @@ def test_they_meet_about_once_a_second(monkeypatch, step):
         met += [number] if meetings.heard(step + number, 1) == [1] else []
     pauses = [after - before for before, after in zip([0, *met], [*met, 101], strict=True)]
     assert pauses[0] == 1 and max(pauses) <= 10 and len(met) < 20
+
+
+def test_a_process_that_does_not_come_is_not_waited_for_without_end(monkeypatch):
+    """torchrun keeps the store, in which the others would say that they are there."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    place = {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    for name, value in (place | {"TORCHELASTIC_USE_AGENT_STORE": True}).items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(parallel, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(parallel, "JOIN", timedelta(seconds=1))
+    with pytest.raises(NetworkError, match="do not find each other: 1 of 2 did not come within 1 seconds"), joined():
+        pass

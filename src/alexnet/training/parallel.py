@@ -7,12 +7,12 @@ and the others end with its exit code.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import math
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -187,25 +187,36 @@ def joined() -> Iterator[Group]:
         yield ALONE
         return
     _end_with_parent()
-    try:
+    with _finding():
         shared, rank, size = next(rendezvous("env://", timeout=JOIN))
         store = PrefixStore(_round(shared, rank, size), shared)
-        dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    except (RuntimeError, ValueError) as error:
-        raise NetworkError(f"torchrun's processes do not find each other: {str(error).splitlines()[0]}") from None
     try:
         with ExitStack() as quiet:
             if rank:
                 nowhere = quiet.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 quiet.enter_context(redirect_stdout(nowhere))
                 quiet.enter_context(redirect_stderr(nowhere))
-            yield Group(rank, size, int(os.environ.get("LOCAL_RANK", "0")), dist.group.WORLD)
+            with _finding():
+                dist.init_process_group(_backend(), store=store, rank=rank, world_size=size, timeout=PATIENCE)
+            group = Group(rank, size, int(os.environ.get("LOCAL_RANK", "0")), dist.group.WORLD)
+            group.largest(0)  # none may fail while others still connect to it: torch has a line of its own for that
+            yield group
     except BaseException as error:
         if (said := _first_to_fail(store, rank, _exit_code(error))) is not None:
             raise SaidElsewhere(said) from None
         raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+@contextmanager
+def _finding() -> Iterator[None]:
+    """What torch raises where processes do not find each other, as an error of ours."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise NetworkError(f"torchrun's processes do not find each other: {str(error).splitlines()[0]}") from None
 
 
 def _round(store: Store, rank: int, size: int) -> str:
@@ -214,14 +225,16 @@ def _round(store: Store, rank: int, size: int) -> str:
     torchrun keeps one store for a job, in which lies what processes that it has started anew had told each other. So
     each asks under a name of its own, and the leading one answers those that are there, until all have its answer.
     """
-    mine = uuid.uuid4().hex
+    mine, deadline = uuid.uuid4().hex, time.monotonic() + JOIN.total_seconds()
     store.set(f"here {rank}", mine)
     if rank:
         name: str = store.get(f"round {mine}").decode()
         store.add(f"met {name}", 1)
         return name
     answered: dict[int, str] = {}
-    while store.add(f"met {mine}", 0) < size - 1:
+    while (met := store.add(f"met {mine}", 0)) < size - 1:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{size - 1 - met} of {size} did not come within {JOIN.seconds} seconds")
         for other in range(1, size):
             if store.check([f"here {other}"]) and (asked := store.get(f"here {other}").decode()) != answered.get(other):
                 store.set(f"round {asked}", mine)
@@ -239,10 +252,18 @@ def _backend() -> str:
 
 
 def _end_with_parent() -> None:
-    """Have the system send SIGTERM should torchrun be killed, which otherwise would leave this process behind."""
-    if sys.platform.startswith("linux"):
-        death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(death_signal, signal.SIGTERM)
+    """Send this process SIGTERM should torchrun be killed, which otherwise would leave it behind.
+
+    Linux can do that by itself (PR_SET_PDEATHSIG), but once for each of torchrun's threads, and the second SIGTERM
+    ends a run before its checkpoint.
+    """
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()
 
 
 def _exit_code(error: BaseException) -> int:
