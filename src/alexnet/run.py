@@ -341,7 +341,7 @@ def _carry_out(
     every = (recipe.checkpoint_minutes, recipe.checkpoint_steps)
     lasting = config.lasting(), completed
     checkpoints = Checkpoints(folder / "checkpoint", *lasting, *every, group=group, execution=carried)
-    if checkpoints.load(state):
+    if checkpoints.load(state) and group.leads:
         tell(folder, f"going on at step {state.step} of {plan.steps}")
     keeper = Keeper(folder, config, plan, parts.get(recipe.watch), mean)
     curves = tracking.curves(recipe, folder) if group.leads else tracking.Nowhere()
