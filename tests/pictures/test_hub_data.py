@@ -187,8 +187,23 @@ def test_a_closed_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_damaged_parquet(shelf: Path, tmp_path: Path, harm: str) -> None:
     data = (shelf / "uoft-cs/cifar10/data/train-00000-of-00002.parquet").read_bytes()
     (tmp_path / "train-0.parquet").write_bytes(data[: len(data) // 2] if harm == "cut" else b"no table")
-    with pytest.raises(UsageError, match=r"train-0\.parquet: not a whole parquet file.*download it anew"):
+    with pytest.raises(UsageError, match=r"train-0\.parquet: cannot be read: .*download it anew"):
         source(tmp_path).samples()
+
+
+def test_a_damaged_page(shelf: Path, tmp_path: Path) -> None:
+    """What lists well and cannot be read is found when its turn comes."""
+    import pyarrow.parquet
+
+    file = shelf / "uoft-cs/cifar10/data/train-00000-of-00002.parquet"
+    data = bytearray(file.read_bytes())
+    place = pyarrow.parquet.read_metadata(file).row_group(0).column(0).data_page_offset
+    data[place : place + 8] = b"\xff" * 8
+    (tmp_path / "train-0.parquet").write_bytes(data)
+    found = source(tmp_path)
+    paths = [path for path, _ in found.samples().parts["train"]]
+    with pytest.raises(UsageError, match=r"train-0\.parquet: cannot be read: .*download it anew"):
+        list(found.pictures(paths))
 
 
 def test_tables_of_something_else(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from alexnet.errors import UsageError
 from alexnet.pictures import chance, patterns
 from alexnet.pictures.archives import ARCHIVES, Archive
 from alexnet.pictures.hub.datasets import PREFIX, Repository
-from alexnet.pictures.hub.rows import Rows
+from alexnet.pictures.hub.source import HubSource
 from alexnet.pictures.imagenet import classes as imagenet
 from alexnet.pictures.imagenet.ilsvrc import TARS
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
@@ -132,7 +132,7 @@ def _located_in(data: str | os.PathLike[str], origin: Path) -> str:
 def _is_named(folder: Path, name: str) -> bool:
     """Whether a folder is itself the data set of that name."""
     found = published(folder) if folder.is_dir() else None
-    if isinstance(found, Rows):
+    if isinstance(found, HubSource):
         return name == IMAGENET and found.is_imagenet
     return found is not None and found.name == name
 
@@ -142,7 +142,7 @@ def source(data: str | os.PathLike[str], limits: Limits = LIMITS) -> Source:
     if str(data) == PATTERNS:
         return Patterns()
     if str(data).startswith(PREFIX):
-        return Rows(Repository(str(data).removeprefix(PREFIX)), limits)
+        return HubSource(Repository(str(data).removeprefix(PREFIX)), limits)
     path = Path(located(data) if str(data) in NAMED else data)
     try:
         there = path.exists()

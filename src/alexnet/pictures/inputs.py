@@ -16,7 +16,7 @@ from typing import IO, Protocol, TypeVar
 
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.network.architecture import Input
-from alexnet.pictures import rows, stores
+from alexnet.pictures import parquet, uris
 from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import Pixels, read, stored
 from alexnet.pictures.layout import is_picture
@@ -59,12 +59,12 @@ def listed(inputs: Sequence[str]) -> Listing:
     """Every picture that the inputs name, in their order. Raises UsageError, also where some are pictures and some are
     tables of pictures."""
     names = expand(inputs)
-    tables = [name for name in names if name.endswith(stores.PARQUET)]
+    tables = [name for name in names if name.endswith(uris.PARQUET)]
     if not tables:
         return Files(names)
     if len(tables) < len(names):
         raise UsageError(f"{tables[0]} holds many pictures, and others are one each: take them one after the other")
-    return rows.of(tables)
+    return parquet.listed(tables)
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -74,8 +74,8 @@ def expand(inputs: Sequence[str]) -> list[str]:
     for text in inputs:
         if _is_url(text) or os.path.isfile(text):
             found.append(text)
-        elif stores.is_uri(text):
-            found += stores.listed(text)
+        elif uris.is_uri(text):
+            found += uris.listed(text)
         elif os.path.isdir(text):
             found += _inside(text) or [text]  # a folder without pictures is refused when it is read
         else:
@@ -86,7 +86,7 @@ def expand(inputs: Sequence[str]) -> list[str]:
 def _inside(folder: str) -> list[str]:
     paths = [path.relative_to(folder) for path in Path(folder).rglob("*")]
     found = [path for path in paths if is_picture(PurePosixPath(path.as_posix()))]
-    return sorted(os.path.join(folder, path) for path in found or paths if found or path.suffix == stores.PARQUET)
+    return sorted(os.path.join(folder, path) for path in found or paths if found or path.suffix == uris.PARQUET)
 
 
 def _is_url(text: str) -> bool:
@@ -95,8 +95,8 @@ def _is_url(text: str) -> bool:
 
 def contents(text: str, limits: Limits = LIMITS) -> bytes:
     """Bytes of a file or URL, within the limits of size and time. Raises PictureError or NetworkError."""
-    if stores.is_uri(text) and not os.path.isfile(text):
-        return stores.read(text, limits)
+    if uris.is_uri(text) and not os.path.isfile(text):
+        return uris.read(text, limits)
     if not _is_url(text):
         return read(text, limits)
     try:

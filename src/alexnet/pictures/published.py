@@ -20,8 +20,8 @@ from PIL import Image
 
 from alexnet.errors import UsageError
 from alexnet.pictures.archives import Archive
-from alexnet.pictures.hub.parquet import Parquet, parquets
-from alexnet.pictures.hub.rows import Rows
+from alexnet.pictures.hub.folder import ParquetFolder, parquets
+from alexnet.pictures.hub.source import HubSource
 from alexnet.pictures.imagenet.ilsvrc import Ilsvrc, is_ilsvrc
 from alexnet.pictures.layout import TEST, TRAIN, Samples
 from alexnet.pictures.limits import LIMITS, Limits
@@ -32,7 +32,7 @@ def published(path: Path, limits: Limits = LIMITS) -> Source | None:
     """The data set that an archive or a folder holds in its authors' form, told by its contents; None if it holds
     none. Raises UsageError for a form that is refused."""
     if path.is_dir() and parquets(path):
-        return Rows(Parquet(path), limits)
+        return HubSource(ParquetFolder(path), limits)
     if path.is_dir() and is_ilsvrc(path):
         return Ilsvrc(path, limits)
     names = _names(path)

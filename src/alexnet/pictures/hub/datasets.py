@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.pictures.decode import read
-from alexnet.pictures.hub.rows import Split
+from alexnet.pictures.hub.source import Split
 from alexnet.pictures.sources import digest
 
 PREFIX = "hf:"

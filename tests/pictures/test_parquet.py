@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
 import fsspec
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -13,7 +17,7 @@ from alexnet.errors import NetworkError, PictureError, UsageError
 from alexnet.network.architecture import Input
 from alexnet.pictures.inputs import contents, listed, opened
 from alexnet.pictures.limits import Limits
-from alexnet.pictures.rows import Group, Rows
+from alexnet.pictures.parquet import ParquetRows, taken
 
 RULE = Input(size=32, stored=40, order="RGB", mean=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0))
 
@@ -52,17 +56,37 @@ def test_rows_are_pictures(files, tmp_path, make, uri):
     assert list(some.contents()) == [data for _, data in pairs[3:5]] and some.names == found.names[3:5]
 
 
-@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9), data=st.data())
+class Counted(NamedTuple):
+    """A group of rows, none of which lies in a file: each has its numbers for a picture."""
+
+    number: int
+    size: int
+
+    def contents(self, rows: Iterable[int]) -> Iterator[bytes]:
+        assert rows, "a group is read of which no row is wanted"
+        return (f"{self.number}.{row}".encode() for row in rows)
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=9), data=st.data())
 def test_parts_of_parts(sizes, data):
-    groups = [Group("f", number, 0, size, "c") for number, size in enumerate(sizes)]
-    rows = Rows([f"{group.number}.{row}" for group in groups for row in range(group.stop)], groups)
+    groups = [Counted(number, size) for number, size in enumerate(sizes)]
+    rows = ParquetRows([f"{group.number}.{row}" for group in groups for row in range(group.size)], groups)
     for _ in range(2):
         first = data.draw(st.integers(0, len(rows.names)))
         last = data.draw(st.integers(first, len(rows.names)))
         expected = rows.names[first:last]
         rows = rows.part(slice(first, last))
         assert rows.names == expected
-        assert [f"{g.number}.{row}" for g in rows.groups for row in range(g.first, g.stop)] == expected
+        assert [picture.decode() for picture in rows.contents()] == expected
+        assert len(rows.groups) <= 1 + len(expected) + sizes.count(0)  # no more than it reads
+
+
+@given(sizes=st.lists(st.integers(0, 9), min_size=1, max_size=9), data=st.data())
+def test_some_rows_of_all(sizes, data):
+    every = [f"{number}.{row}" for number, size in enumerate(sizes) for row in range(size)]
+    wanted = sorted(data.draw(st.sets(st.integers(0, len(every) - 1)))) if every else []
+    found = taken([Counted(number, size) for number, size in enumerate(sizes)], np.array(wanted, np.int64))
+    assert [picture.decode() for picture in found] == [every[row] for row in wanted]
 
 
 def test_rows_are_refused_as_files_are(files, tmp_path):
@@ -79,6 +103,10 @@ def test_tables_that_hold_no_pictures(tmp_path):
         pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{name}.parquet")
     with pytest.raises(UsageError, match=r"none.parquet: expected one column of pictures.*; none of label"):
         listed([str(tmp_path / "none.parquet")])
+    names = pyarrow.array([{"bytes": "x.png", "path": None}])  # which shall not be opened
+    pyarrow.parquet.write_table(pyarrow.table({"image": names}), tmp_path / "text.parquet")
+    with pytest.raises(UsageError, match=r"text.parquet: .*; none of image"):
+        listed([str(tmp_path / "text.parquet")])
     with pytest.raises(UsageError, match=r"two.parquet: .*; 2 of them: a, b"):
         listed([str(tmp_path / "two.parquet")])
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")

@@ -50,7 +50,7 @@ class Tables(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class HubSource:
     """A data set in tables. The picture of a row is called `<part>/<row>`, and then what its file was called."""
 
     tables: Tables
