@@ -19,9 +19,9 @@ from alexnet.pictures import datasets, patterns
 from alexnet.pictures.archives import Archive
 from alexnet.pictures.forms import FORMS
 from alexnet.pictures.layout import is_picture
-from alexnet.pictures.shards import shards_of
 from alexnet.pictures.sources import Folder
 from alexnet.pictures.store import FORMAT
+from alexnet.pictures.store_pieces import pieces_of
 
 MOST = 2_000  # pictures of DATA that are measured with
 DRAWN = 300  # without DATA
@@ -164,13 +164,13 @@ def _empty_store(place: Path) -> Path:
     """A store of as many pictures as ImageNet has, all of them black: files with nothing in them take no room."""
     folder = place / "empty"
     folder.mkdir()
-    shards = shards_of("train", MANY, 256 * 256 * 3)
-    for shard in shards:
-        with FORMS["raw"].create(folder, shard.name, (len(shard.rows), 256, 256, 3)):
+    pieces = pieces_of("train", MANY, 256 * 256 * 3)
+    for piece in pieces:
+        with FORMS["raw"].create(folder, piece.name, (len(piece.rows), 256, 256, 3)):
             pass
     np.save(folder / "train.labels.npy", np.arange(MANY, dtype=np.int64) % 1000)
     (folder / "train.paths.txt").write_text("\n".join(json.dumps(f"{row}.jpg") for row in range(MANY)))
-    pieces = [{"name": shard.name, "count": len(shard.rows), "digest": ""} for shard in shards]
+    entries = [{"name": piece.name, "count": len(piece.rows), "digest": ""} for piece in pieces]
     document = {
         "format": FORMAT,
         "name": "empty",
@@ -179,7 +179,7 @@ def _empty_store(place: Path) -> Path:
         "resize": "crop",
         "decode": "full",
         "store": "raw",
-        "parts": {"train": {"count": MANY, "digest": "", "shards": pieces}},
+        "parts": {"train": {"count": MANY, "digest": "", "shards": entries}},
         "skipped": {},
         "strays": 0,
     }

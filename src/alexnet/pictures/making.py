@@ -1,4 +1,4 @@
-"""The making of a store: pictures decoded and packed on all cores, shard by shard, and what is said of the whole."""
+"""The making of a store: pictures decoded and packed on all cores, piece by piece, and what is said of the whole."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from typing import Any, Literal
 import numpy as np
 
 from alexnet.errors import PictureError
-from alexnet.pictures import shards
+from alexnet.pictures import store_pieces
 from alexnet.pictures.decode import Decoding, Resize, fit, least
 from alexnet.pictures.forms import FORMS, Kept
 from alexnet.pictures.layout import Samples
 from alexnet.pictures.repeats import repeats
-from alexnet.pictures.shards import DIGEST, Made, Making, Packed, Shard
 from alexnet.pictures.sources import Read, Source
 from alexnet.pictures.store import FORMAT, REFUSED
+from alexnet.pictures.store_pieces import DIGEST, Made, Making, Packed, Piece
 from alexnet.progress import progress, say
 
 REFUSED_SHARE = 0.01  # of the pictures, that `skip` leaves out without complaint
 
 Unreadable = Literal["refuse", "skip"]
-Record = Callable[[Path, Shard, Made], None]
+Record = Callable[[Path, Piece, Made], None]
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,16 @@ class Plan:
         packed = FORMS[self.kept].pack(picture)
         return packed, hashlib.blake2b(packed, digest_size=DIGEST).digest()
 
-    def shards(self, samples: Samples) -> dict[str, list[Shard]]:
-        """The shards of each part."""
+    def pieces(self, samples: Samples) -> dict[str, list[Piece]]:
+        """The pieces of each part."""
         return {
-            part: shards.shards_of(part, len(entries), self.picture_bytes) for part, entries in samples.parts.items()
+            part: store_pieces.pieces_of(part, len(entries), self.picture_bytes)
+            for part, entries in samples.parts.items()
         }
 
     def large(self, samples: Samples) -> bool:
-        """Whether any part takes several shards, so that it is worth while to keep what is finished."""
-        return any(len(pieces) > 1 for pieces in self.shards(samples).values())
+        """Whether any part takes several pieces, so that it is worth while to keep what is finished."""
+        return any(len(pieces) > 1 for pieces in self.pieces(samples).values())
 
 
 def write(source: Source, samples: Samples, folder: Path, plan: Plan) -> None:
@@ -77,11 +78,11 @@ def write(source: Source, samples: Samples, folder: Path, plan: Plan) -> None:
     refused: dict[str, str] = {}
     seen = []
     parts: dict[str, dict[str, Any]] = {}
-    record = shards.record if plan.large(samples) else shards.unrecorded
-    for name, pieces in plan.shards(samples).items():
+    record = store_pieces.record if plan.large(samples) else store_pieces.unrecorded
+    for name, pieces in plan.pieces(samples).items():
         paths = [path for path, _ in samples.parts[name]]
         finished = _make_part(source, paths, pieces, folder, plan, record)
-        whole = shards.joined(finished, pieces)
+        whole = store_pieces.joined(finished, pieces)
         labels = np.array([label for _, label in samples.parts[name]], np.int64)
         labels[[*whole.refused]] = REFUSED
         refused |= {paths[row]: why for row, why in sorted(whole.refused.items())}
@@ -93,8 +94,8 @@ def write(source: Source, samples: Samples, folder: Path, plan: Plan) -> None:
             "count": len(paths),
             "digest": hashlib.sha256(labels.tobytes() + whole.digests.tobytes()).hexdigest(),
             "shards": [
-                {"name": shard.name, "count": len(shard.rows), "digest": shards.digest(piece)}
-                for shard, piece in zip(pieces, finished, strict=True)
+                {"name": piece.name, "count": len(piece.rows), "digest": store_pieces.digest(held)}
+                for piece, held in zip(pieces, finished, strict=True)
             ],
         }
     _judge(refused, sum(map(len, samples.parts.values())), plan.unreadable)
@@ -117,34 +118,34 @@ def write(source: Source, samples: Samples, folder: Path, plan: Plan) -> None:
 
 
 def _make_part(
-    source: Source, paths: list[str], pieces: list[Shard], folder: Path, plan: Plan, record: Record
+    source: Source, paths: list[str], pieces: list[Piece], folder: Path, plan: Plan, record: Record
 ) -> list[Made]:
-    """Make those shards of a part that are not finished yet; what all of them hold."""
-    finished = {shard: known for shard in pieces if (known := shards.recorded(folder, shard))}
-    left = [shard for shard in pieces if shard not in finished]
-    rows = [row for shard in left for row in shard.rows]
-    making: dict[Shard, Making] = {}
+    """Make those pieces of a part that are not finished yet; what all of them hold."""
+    finished = {piece: known for piece in pieces if (known := store_pieces.recorded(folder, piece))}
+    left = [piece for piece in pieces if piece not in finished]
+    rows = [row for piece in left for row in piece.rows]
+    making: dict[Piece, Making] = {}
     waiting: list[Future[None]] = []
     with ExitStack() as files, ThreadPoolExecutor(1) as recorder:  # which waits for the disk while others decode
 
-        def add(shard: Shard) -> Making:
-            making[shard] = Making(folder, shard, plan.kept, plan.picture)
-            files.enter_context(making[shard].files)
-            return making[shard]
+        def add(piece: Piece) -> Making:
+            making[piece] = Making(folder, piece, plan.kept, plan.picture)
+            files.enter_context(making[piece].files)
+            return making[piece]
 
         outcomes = made(source, [paths[row] for row in rows], plan)
         for index, outcome in progress(outcomes, len(rows), f"preparing {pieces[0].name.partition('.')[0]}"):
-            shard = pieces[rows[index] // len(pieces[0].rows)]
-            one = making.get(shard) or add(shard)
+            piece = pieces[rows[index] // len(pieces[0].rows)]
+            one = making.get(piece) or add(piece)
             one.add(rows[index], outcome)
             if not one.left:
-                finished[shard] = making.pop(shard).finish()
-                waiting.append(recorder.submit(record, folder, shard, finished[shard]))
-        for shard in (shard for shard in left if shard not in finished):  # of which the source lacks files by now
-            finished[shard] = (making.get(shard) or add(shard)).finish()
+                finished[piece] = making.pop(piece).finish()
+                waiting.append(recorder.submit(record, folder, piece, finished[piece]))
+        for piece in (piece for piece in left if piece not in finished):  # of which the source lacks files by now
+            finished[piece] = (making.get(piece) or add(piece)).finish()
         for written in waiting:
             written.result()
-    return [finished[shard] for shard in pieces]
+    return [finished[piece] for piece in pieces]
 
 
 def made(source: Source, paths: list[str], plan: Plan) -> Generator[tuple[int, Packed | PictureError], None, None]:

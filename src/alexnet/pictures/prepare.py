@@ -20,7 +20,7 @@ import numpy as np
 
 from alexnet.environment import cache_folder, peak_memory
 from alexnet.errors import PictureError, StorageError, UsageError
-from alexnet.pictures import datasets, shards
+from alexnet.pictures import datasets, store_pieces
 from alexnet.pictures.decode import Decoding, Resize
 from alexnet.pictures.forms import FORMS, Kept
 from alexnet.pictures.layout import Samples
@@ -91,7 +91,7 @@ def prepare(
     """Make a store of DATA in a folder of the user's choice, which must be new; `force` overwrites a store there.
 
     `origin`: the folder that holds the files of a data set known by name. A part of more than a gigabyte is made in
-    shards; what a process that was stopped has finished of them is not made again by the next.
+    pieces; what a process that was stopped has finished of them is not made again by the next.
     """
     if folder.exists():
         if not force:
@@ -104,7 +104,7 @@ def prepare(
     source = source_of(data, origin, limits)
     if isinstance(source, Stored):  # whose pictures were decoded by its own rule
         decode = source.store.decode
-    rule = f"{FORMAT} {size} {resize} {decode} {kept} {limits} {shards.SHARD_BYTES} {source.fingerprint()}"
+    rule = f"{FORMAT} {size} {resize} {decode} {kept} {limits} {store_pieces.PIECE_BYTES} {source.fingerprint()}"
     plan = Plan(size, resize, decode, kept, unreadable)
     _prepare(source, source.samples(), new, plan, partial(_lasting, rule=rule))
     if new != folder:
@@ -126,7 +126,7 @@ def _prepare(source: Source, samples: Samples, folder: Path, plan: Plan, worksho
             if not is_store(making):
                 _forecast(source, samples, making, plan, most)
                 write(source, samples, making, plan)
-            shards.forget(making)
+            store_pieces.forget(making)
             _publish(making, folder)
     except OSError as error:
         remedy = "name another cache with XDG_CACHE_HOME" if workshop is _passing else "choose another --out"
@@ -149,7 +149,7 @@ def _passing(folder: Path, what: str, most: int) -> Iterator[Path]:
 
 @contextmanager
 def _lasting(folder: Path, what: str, most: int, *, rule: str) -> Iterator[Path]:
-    """For a store in a folder of the user's choice: shards that are finished stay for the next process that makes the
+    """For a store in a folder of the user's choice: pieces that are finished stay for the next process that makes the
     same store of the same files."""
     say(f"preparing {what}: {_bytes(most)} in {folder}")
     stem = os.fsdecode(os.fsencode(folder.name)[:200])  # a name has 255 bytes at most
@@ -182,15 +182,15 @@ def _begin(making: Path, owner: IO[str], rule: str) -> None:
 
 
 def _forecast(source: Source, samples: Samples, making: Path, plan: Plan, most: int) -> None:
-    """Refuse what the disk does not hold. What takes more than a shard is measured on its first pictures, so that it is
+    """Refuse what the disk does not hold. What takes more than a piece is measured on its first pictures, so that it is
     said how long it takes."""
-    pieces = plan.shards(samples)
+    pieces = plan.pieces(samples)
     left = [
         path
         for part, entries in samples.parts.items()
-        for shard in pieces[part]
-        if not shards.recorded(making, shard)
-        for path, _ in entries[shard.rows.start : shard.rows.stop]
+        for piece in pieces[part]
+        if not store_pieces.recorded(making, piece)
+        for path, _ in entries[piece.rows.start : piece.rows.stop]
     ]
     needed = _measured(source, left, plan) if left and plan.large(samples) else most
     free = shutil.disk_usage(making).free

@@ -1,8 +1,8 @@
 """Pictures decoded once: uint8 arrays on disk that training, evaluation and prediction open memory-mapped.
 
 A store is a folder: `store.json` (classes, resize rule, digests), and for each part `<part>.npy`, uint8
-[N, size, size, 3] (or JPEGs: `forms`; beyond a gigabyte in several files: `shards`); `<part>.labels.npy`, int64 [N];
-`<part>.paths.txt`. One that is made on first use lies in the user's cache under a key: digest of the sorted paths,
+[N, size, size, 3] (or JPEGs: `forms`; beyond a gigabyte in several files: `store_pieces`); `<part>.labels.npy`, int64
+[N]; `<part>.paths.txt`. One that is made on first use lies in the user's cache under a key: digest of the sorted paths,
 sizes and modification times, and of the rule by which files become pictures.
 """
 
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alexnet.errors import UsageError
-from alexnet.pictures import shards
+from alexnet.pictures import store_pieces
 from alexnet.pictures.decode import Decoding, Pixels, Resize
 from alexnet.pictures.forms import Kept, Pictures
 from alexnet.pictures.layout import UNKNOWN, Samples
 from alexnet.pictures.sources import Read
 
 FORMAT = 4
-READABLE = (1, 2, 3, 4)  # 1 knew neither scaled decoding nor JPEGs, 2 no colour profiles, 3 no shards
+READABLE = (1, 2, 3, 4)  # 1 knew neither scaled decoding nor JPEGs, 2 no colour profiles, 3 no pieces
 SPREAD = 10_000  # pictures of a part, at most, that a statistic is taken over
 REFUSED = -1  # the label of a picture that could not be decoded and was skipped; its pixels are zero
 
@@ -175,8 +175,8 @@ def opened(folder: Path) -> Store:
 
 def _open_part(folder: Path, name: str, kept: Kept, entry: dict[str, Any], size: int, classes: int) -> Part:
     count = entry["count"]
-    pieces = [(shard["name"], shard["count"]) for shard in entry.get("shards", [{"name": name, "count": count}])]
-    pictures = shards.opened(folder, kept, pieces, (size, size, 3))
+    pieces = [(piece["name"], piece["count"]) for piece in entry.get("shards", [{"name": name, "count": count}])]
+    pictures = store_pieces.opened(folder, kept, pieces, (size, size, 3))
     labels = np.load(folder / f"{name}.labels.npy", allow_pickle=False)
     if labels.shape != (count,) or pictures.shape[0] != count or labels.dtype != np.int64:
         raise ValueError(f"{name}.labels.npy is {labels.dtype} {labels.shape}, not int64 {(count,)}")

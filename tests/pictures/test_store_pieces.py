@@ -21,18 +21,18 @@ from noise import MakePictures
 
 from alexnet.errors import PictureError, StorageError
 from alexnet.pictures import prepare as making
-from alexnet.pictures import shards
+from alexnet.pictures import store_pieces
 from alexnet.pictures.prepare import Plan, open_store, prepare
-from alexnet.pictures.shards import Shards, shards_of
 from alexnet.pictures.store import opened
+from alexnet.pictures.store_pieces import Pieces, pieces_of
 
 SIDE = 8
-THREE = 3 * 3 * SIDE**2  # bytes of a shard of three pictures
+THREE = 3 * 3 * SIDE**2  # bytes of a piece of three pictures
 
 
 @pytest.fixture
 def data(tmp_path: Path, make_pictures: MakePictures) -> Path:
-    """Ten pictures to train on, that is four shards of three, and two to test on, one shard."""
+    """Ten pictures to train on, that is four pieces of three, and two to test on, one piece."""
     make_pictures(tmp_path / "data" / "train", {"cats": 6, "dogs": 4})
     make_pictures(tmp_path / "data" / "test", {"cats": 1, "dogs": 1})
     return tmp_path / "data"
@@ -40,29 +40,29 @@ def data(tmp_path: Path, make_pictures: MakePictures) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of three pictures."""
-    monkeypatch.setattr(shards, "SHARD_BYTES", THREE)
+    """Pieces of three pictures."""
+    monkeypatch.setattr(store_pieces, "PIECE_BYTES", THREE)
 
 
 def contents(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
 
 
-def test_a_shard_of_the_size_of_imagenets_is_a_gigabyte() -> None:
-    """1,281,167 pictures of 256 x 256: 251.9 GB, and every row in one shard, in order."""
-    found = shards_of("train", 1_281_167, 256 * 256 * 3)
+def test_a_piece_of_the_size_of_imagenets_is_a_gigabyte() -> None:
+    """1,281,167 pictures of 256 x 256: 251.9 GB, and every row in one piece, in order."""
+    found = pieces_of("train", 1_281_167, 256 * 256 * 3)
     assert found[0].rows.start == 0 and found[-1].rows.stop == 1_281_167
     assert all(one.rows.stop == other.rows.start for one, other in pairwise(found))
-    assert max(len(shard.rows) for shard in found) * 256 * 256 * 3 <= 2**30
-    assert len(found) == 235 and len({shard.name for shard in found}) == 235
+    assert max(len(piece.rows) for piece in found) * 256 * 256 * 3 <= 2**30
+    assert len(found) == 235 and len({piece.name for piece in found}) == 235
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
-def test_several_shards_read_as_one_array(counts: list[int], draw: st.DataObject) -> None:
+def test_several_pieces_read_as_one_array(counts: list[int], draw: st.DataObject) -> None:
     whole = np.random.default_rng(0).integers(0, 256, (sum(counts), 2, 2, 3), np.uint8)
     ends = np.cumsum(counts)
-    pieces = tuple(whole[end - count : end] for count, end in zip(counts, ends, strict=True))
-    read = Shards(pieces, ends - counts, whole.shape)
+    several = tuple(whole[end - count : end] for count, end in zip(counts, ends, strict=True))
+    read = Pieces(several, ends - counts, whole.shape)
     rows = np.array(draw.draw(st.lists(st.integers(0, len(whole) - 1))), np.int64)
     np.testing.assert_array_equal(read[rows], whole[rows])
     chosen = draw.draw(st.slices(len(whole)))
@@ -70,11 +70,11 @@ def test_several_shards_read_as_one_array(counts: list[int], draw: st.DataObject
 
 
 @pytest.mark.parametrize("kept", ["raw", "jpeg"])
-def test_a_store_in_shards_holds_what_one_in_a_file_holds(
+def test_a_store_in_pieces_holds_what_one_in_a_file_holds(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     one = prepare(data, tmp_path / "one", SIDE, kept=kept)  # type: ignore[arg-type]
-    monkeypatch.setattr(shards, "SHARD_BYTES", THREE)
+    monkeypatch.setattr(store_pieces, "PIECE_BYTES", THREE)
     several = prepare(data, tmp_path / "several", SIDE, kept=kept)  # type: ignore[arg-type]
     assert several.digest == one.digest and several.counts == one.counts
     assert len([name for name in contents(several.folder) if name.startswith("train.0")]) == {"raw": 4, "jpeg": 8}[kept]
@@ -87,7 +87,7 @@ def test_a_store_in_shards_holds_what_one_in_a_file_holds(
 
 
 @pytest.mark.usefixtures("small")
-def test_digests_name_the_shard_that_is_damaged(tmp_path: Path, data: Path) -> None:
+def test_digests_name_the_piece_that_is_damaged(tmp_path: Path, data: Path) -> None:
     """Each is the SHA-256 of the BLAKE2b digests of its pictures."""
     store = prepare(data, tmp_path / "store", SIDE)
     entries = json.loads((tmp_path / "store/store.json").read_text())["parts"]["train"]["shards"]
@@ -99,10 +99,10 @@ def test_digests_name_the_shard_that_is_damaged(tmp_path: Path, data: Path) -> N
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kept", ["raw", "jpeg"])
-def test_a_finished_shard_is_never_made_again(
+def test_a_finished_piece_is_never_made_again(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept: str
 ) -> None:
-    """Stopped after eight pictures of twelve: two shards stand, their six pictures are not decoded again, and every
+    """Stopped after eight pictures of twelve: two pieces stand, their six pictures are not decoded again, and every
     file comes out as without the stop."""
     whole = contents(prepare(data, tmp_path / "whole", SIDE, kept=kept).folder)  # type: ignore[arg-type]
     attempt, decoded = Plan.attempt, []
@@ -129,8 +129,8 @@ def test_a_finished_shard_is_never_made_again(
 KILLED = """
 import sys, time
 from pathlib import Path
-from alexnet.pictures import prepare, shards
-shards.SHARD_BYTES = int(sys.argv[3])
+from alexnet.pictures import prepare, store_pieces
+store_pieces.PIECE_BYTES = int(sys.argv[3])
 attempt = prepare.Plan.attempt
 def slowly(plan, read):
     time.sleep(0.004)
