@@ -91,6 +91,16 @@ MISTAKES = {
         2,
         "weights fetch torchvision",
     ),
+    "no place for answers, said before the model": (
+        ["predict", "x.jpg", "--model", "nowhere", "--out", "gone/answers.csv"],
+        2,
+        "there is no folder gone",
+    ),
+    "no place for a submission, said before the model": (
+        ["predict", "store", "--model", "nowhere", "--format", "ilsvrc", "--out", "gone/answers.txt"],
+        2,
+        "there is no folder gone",
+    ),
     "too small": (["summary", "krizhevsky-2012", "--input", "40"], 2, "smallest size that fits is 64"),
     "plot of another kind": (["summary", "lenet-5", "--plot", "net.doc"], 2, ".svg or .png"),
     "nothing to resume": (["train", "--resume", "nowhere"], 2, "not a run folder"),

@@ -199,9 +199,8 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def new_file(path: Path, force: bool, endings: tuple[str, ...] = ()) -> Path:
-    """The path, if a file with one of the endings (without any, whatever its name) may be written there. Raises
-    UsageError."""
+def new_file(path: Path, force: bool, endings: tuple[str, ...] = ()) -> None:
+    """Raise UsageError where no file with one of the endings (without any, whatever its name) may be written."""
     if endings and path.suffix.lower() not in endings:
         raise UsageError(f"{path}: expected a name ending in {' or '.join(endings)}")
     if path.exists() and not force:
@@ -211,7 +210,6 @@ def new_file(path: Path, force: bool, endings: tuple[str, ...] = ()) -> Path:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
     writable(path)
-    return path
 
 
 def or_boxed(model: str | None) -> str:

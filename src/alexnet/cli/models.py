@@ -154,7 +154,7 @@ def predict(
     if form and sheet:
         raise UsageError("--sheet draws answers, which --format ilsvrc does not give; leave one of them out")
     if form:
-        return _submit(inputs, or_boxed(model), int(views), out, limits, force, as_json)
+        return _submit(inputs, model, int(views), out, limits, force, as_json)
     if out:
         new_file(out, force, tuple(FORMS))
     if merge:
@@ -188,7 +188,7 @@ def _merge(inputs: tuple[str, ...], folder: Path, out: Path | None, shard: Shard
 
 
 def _submit(
-    inputs: tuple[str, ...], model: str, views: int, out: Path | None, limits: Limits, force: bool, as_json: bool
+    inputs: tuple[str, ...], model: str | None, views: int, out: Path | None, limits: Limits, force: bool, as_json: bool
 ) -> None:
     """The test pictures of ILSVRC-2012, answered as its server takes it."""
     from alexnet.use.submission import submission, write
@@ -196,7 +196,8 @@ def _submit(
 
     if out is None or len(inputs) != 1:
         raise UsageError("--format ilsvrc takes one INPUT, a store with the challenge's test pictures, and --out F.txt")
-    count = write(submission(load(model), inputs[0], views, limits=limits), new_file(out, force, (".txt",)))
+    new_file(out, force, (".txt",))
+    count = write(submission(load(or_boxed(model)), inputs[0], views, limits=limits), out)
     emit({"path": str(out), "pictures": count}, as_json, f"{count:,} pictures answered in {out}")
 
 
