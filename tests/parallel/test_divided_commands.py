@@ -12,7 +12,7 @@ from divided_ranks import small
 from groups import Torchrun
 
 import alexnet
-from alexnet.network import architecture
+from alexnet.network import documents
 
 SETTINGS = ["batch_size=12", "learning_rate=0.001", "precision=float32"]
 GIVEN = [word for setting in SETTINGS for word in ("--set", setting)]
@@ -45,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for runs, with files of small networks of three classes."""
     root = tmp_path_factory.mktemp("divided")
     for name in NETWORKS.values():
-        (root / f"{name}.json").write_text(json.dumps(architecture.to_json(small(name, 3))))
+        (root / f"{name}.json").write_text(json.dumps(documents.to_json(small(name, 3))))
     return root
 
 

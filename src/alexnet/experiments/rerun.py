@@ -19,7 +19,7 @@ from alexnet.errors import DivergedError, Interrupted, UsageError, reason
 from alexnet.evaluation.evaluate import evaluate
 from alexnet.experiments.experiment import Arm, Experiment, Outcome, Quick, Run
 from alexnet.experiments.table import write_tables
-from alexnet.network import architecture
+from alexnet.network import documents
 from alexnet.pictures import datasets, patterns
 from alexnet.pictures.layout import TEST, TRAIN
 from alexnet.pictures.prepare import open_store, source_of
@@ -93,7 +93,7 @@ def _written(path: Path) -> dict[str, str]:
 def _claim(path: Path, experiment: Experiment, given: Mapping[str, str], quick: bool) -> None:
     """Write down what is carried out in this folder. Raises UsageError where that is something else already."""
     arms = {
-        arm.label: {"recipe": to_json(arm.recipe), "variant": architecture.to_json(arm.variant), "seeds": arm.seeds}
+        arm.label: {"recipe": to_json(arm.recipe), "variant": documents.to_json(arm.variant), "seeds": arm.seeds}
         for arm in experiment.arms
     }
     plan = json.loads(json.dumps({"experiment": experiment.name, "quick": quick, "data": given, "arms": arms}))

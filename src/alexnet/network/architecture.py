@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from alexnet.errors import UsageError
 
@@ -237,18 +236,6 @@ class ZeroLogit(Layer):
 Weighted = Conv | Local | Linear
 Windowed = Conv | Local | MaxPool
 Nonlinearity = ReLU | Tanh | Sigmoid
-
-LAYERS: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in (
-        *(Conv, Local, Linear),
-        *(ReLU, Tanh, Sigmoid),
-        *(MaxPool, AveragePool, AdaptivePool),
-        *(ResponseNorm, BatchNorm, Dropout, ZeroLogit),
-    )
-}
-
-
 Layers = tuple[tuple[str, Layer], ...]
 
 
@@ -360,7 +347,7 @@ def smallest_size(variant: Variant) -> int:
 
 def with_classes(variant: Variant, classes: int) -> Variant:
     """The variant with one score per class. Raises UsageError for a single output where there are not two classes."""
-    if _scores(variant) == classes:
+    if scores(variant) == classes:
         return dataclasses.replace(variant, classes=classes)
     if any(isinstance(layer, ZeroLogit) for _, layer in variant.layers):
         raise UsageError(f"{variant.name}: its one output tells two classes apart, not {classes}; take another variant")
@@ -371,7 +358,7 @@ def with_classes(variant: Variant, classes: int) -> Variant:
     return dataclasses.replace(variant, layers=layers, classes=classes)
 
 
-def _scores(variant: Variant) -> int | None:
+def scores(variant: Variant) -> int | None:
     """How many values come out: two of a ZeroLogit, else the units of the last fully connected layer."""
     ends = [layer for _, layer in variant.layers if isinstance(layer, Linear | ZeroLogit)][-1:]
     return next((end.units if isinstance(end, Linear) else 2 for end in ends), None)
@@ -381,51 +368,3 @@ def with_dropout(variant: Variant, p: float) -> Variant:
     """The variant with every dropout probability replaced by `p`."""
     layers = tuple((n, dataclasses.replace(x, p=p) if isinstance(x, Dropout) else x) for n, x in variant.layers)
     return dataclasses.replace(variant, layers=layers)
-
-
-def to_json(variant: Variant) -> dict[str, Any]:
-    """The variant as plain JSON values; `from_json` is its inverse."""
-    fields = {f.name: getattr(variant, f.name) for f in dataclasses.fields(variant)}
-    fields["layers"] = [{"name": n, "type": type(x).__name__, **dataclasses.asdict(x)} for n, x in variant.layers]
-    return fields
-
-
-def from_json(document: dict[str, Any]) -> Variant:
-    """A variant from what `to_json` made. Raises ValueError, KeyError or TypeError when the document is not one."""
-    layers = []
-    for entry in document["layers"]:
-        values = dict(entry)
-        name, kind = values.pop("name"), LAYERS[values.pop("type")]
-        layers.append((name, kind(**checked(kind, values))))
-    names = [name for name, _ in layers]
-    named = all(isinstance(name, str) and name and not {*"./"} & {*name} for name in names)
-    if not named or len(set(names)) < len(names):
-        raise ValueError(f"layer names must be different texts without dots and slashes: {names}")
-    rest = {key: value for key, value in document.items() if key != "layers"}
-    variant = Variant(layers=tuple(layers), **checked(Variant, rest))
-    if _scores(variant) != variant.classes:
-        raise ValueError(f"its layers give {_scores(variant)} scores for {variant.classes} classes")
-    return variant
-
-
-def checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, if each is of its field's type and range: a file may come from anyone. Raises ValueError."""
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        if name in hints and not _allowed(name, hints[name], value):
-            raise ValueError(f"{kind.__name__}.{name} cannot be {value!r}")
-    return values
-
-
-def _allowed(name: str, hint: Any, value: Any) -> bool:
-    if hint is bool or hint is str:
-        return type(value) is hint
-    if hint is int:
-        return type(value) is int and (0 if name == "padding" else 1) <= value <= 2**20
-    options = typing.get_args(hint)
-    if value is None:
-        return type(None) in options
-    if isinstance(value, str):
-        return value in options or any(value in typing.get_args(option) for option in options)
-    number = (hint is float or float in options) and type(value) in (int, float) and math.isfinite(value)
-    return number and (value >= 0 or name == "bias") and (value < 1 or name != "p")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UsageError
 from alexnet.evaluation.evaluate import default_split, relabelled
-from alexnet.network import architecture, variants
+from alexnet.network import architecture, documents, variants
 from alexnet.network.architecture import LUMA, Input, Variant
 from alexnet.pictures import datasets
 from alexnet.pictures.checks.glance import glance
@@ -69,7 +69,7 @@ class Config:
             "format": FORMAT,
             **plain,
             "recipe": to_json(self.recipe),
-            "variant": architecture.to_json(self.variant),
+            "variant": documents.to_json(self.variant),
             "input": dataclasses.asdict(self.input),
             "weights": dataclasses.asdict(self.weights) if self.weights else None,
         }
@@ -89,7 +89,7 @@ def from_json(document: dict[str, Any]) -> Config:
     if given.pop("format") != FORMAT:
         raise ValueError("another version's format")
     given["recipe"] = recipe_from_json(given["recipe"])
-    given["variant"] = architecture.from_json(given["variant"])
+    given["variant"] = documents.from_json(given["variant"])
     given["input"] = files.input_from_json(given["input"])
     if weights := given.get("weights"):
         lists = {key: tuple(weights[key]) for key in ("taken", "new")}
@@ -137,7 +137,7 @@ def variant_of(given: str | Variant) -> Variant:
         return given
     if not given.endswith(".json"):
         return variants.variant(given)
-    return _from_file(Path(given), "variant", architecture.from_json)
+    return _from_file(Path(given), "variant", documents.from_json)
 
 
 def draft_of(given: str | Variant | None, recipe: Recipe, initial: Initial | None) -> Variant:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alexnet.errors import UsageError, WeightsError
-from alexnet.network import architecture
-from alexnet.network.architecture import Input, Variant
+from alexnet.network import documents
+from alexnet.network.architecture import MOST_SIDE, Input, Variant
 from alexnet.storage import whole
 from alexnet.weights import catalog
 
@@ -56,7 +56,7 @@ class Description:
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "variant": architecture.to_json(self.variant),
+            "variant": documents.to_json(self.variant),
             "classes": list(self.classes),
             "input": dataclasses.asdict(self.input),
             "trained": self.trained,
@@ -68,7 +68,7 @@ def description_from_json(document: dict[str, Any]) -> Description:
     """Inverse of `Description.to_json`. Raises ValueError, KeyError or TypeError when the document is not one."""
     if document["format"] != FORMAT:
         raise ValueError(f"format {document['format']!r}; this version reads {FORMAT}")
-    variant = architecture.from_json(document["variant"])
+    variant = documents.from_json(document["variant"])
     classes = tuple(map(str, document["classes"]))
     if not (isinstance(document["trained"], dict) and isinstance(document["scores"], dict)):
         raise ValueError("what it was trained on and how it scored are not tables")
@@ -88,8 +88,8 @@ def input_from_json(document: dict[str, Any]) -> Input:
     """Inverse of `dataclasses.asdict` for an input rule. Raises ValueError, KeyError or TypeError."""
     mean, scale = (tuple(map(float, document[name])) for name in ("mean", "scale"))
     rest = {name: value for name, value in document.items() if name not in ("mean", "scale")}
-    rule = Input(mean=mean, scale=scale, **architecture.checked(Input, rest))
-    if not (all(map(math.isfinite, mean + scale)) and rule.size <= rule.stored <= architecture.MOST_SIDE):
+    rule = Input(mean=mean, scale=scale, **documents.checked(Input, rest))
+    if not (all(map(math.isfinite, mean + scale)) and rule.size <= rule.stored <= MOST_SIDE):
         raise ValueError(f"an input rule cannot be {document}")
     return rule
 

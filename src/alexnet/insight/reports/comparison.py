@@ -19,7 +19,7 @@ from typing import Any
 
 from alexnet.errors import UsageError, reason
 from alexnet.evaluation.certainty import mcnemar, wilson
-from alexnet.network import architecture
+from alexnet.network import architecture, documents
 from alexnet.pictures.layout import VALIDATION
 
 FOLLOWS = ("title", "source", "variant", "size", "resize", "decode")  # of a recipe: said by its name, network or input
@@ -38,7 +38,7 @@ class Run:
 
     @cached_property
     def parameters(self) -> int:
-        variant = architecture.from_json(self.config["variant"])
+        variant = documents.from_json(self.config["variant"])
         return sum(row.parameters for row in architecture.walk(variant, self.config["input"]["size"]))
 
     @cached_property

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UsageError, WeightsError
 from alexnet.network import architecture as a
+from alexnet.network import documents
 from alexnet.network.variants import VARIANTS
 from alexnet.weights import files
 
@@ -62,7 +63,7 @@ def channels(path: Path, links: Sequence[Link]) -> int:
 def layer(path: Path, name: str, kind: type[a.Layer], **values: Any) -> a.Layer:
     """A layer with the values that a file gives. Raises WeightsError for values that no layer has."""
     try:
-        return kind(**a.checked(kind, values))
+        return kind(**documents.checked(kind, values))
     except ValueError as error:
         raise WeightsError(f"{path}: layer {name!r:.60}: {error}") from None
 
@@ -151,7 +152,7 @@ def _built(net: Net) -> a.Variant:
         stored=max(256, net.size),
     )
     try:
-        return a.from_json(a.to_json(variant))
+        return documents.from_json(documents.to_json(variant))
     except (ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{net.path}: {error}") from None
 

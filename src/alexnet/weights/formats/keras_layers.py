@@ -30,9 +30,9 @@ from alexnet.network.architecture import (
     Tanh,
     Variant,
     ZeroLogit,
-    checked,
     walk,
 )
+from alexnet.network.documents import checked
 
 Config = dict[str, Any]
 Settings = list[tuple[str, Config]]  # class and settings of each layer
