@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.environment import environment, keep_memory
+from alexnet.environment import keep_memory
 from alexnet.errors import StorageError, UsageError
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.evaluation.metrics import metrics
 from alexnet.insight.reports import report
 from alexnet.insight.reports.report import Beginning
 from alexnet.network import architecture, compiled
-from alexnet.network.architecture import ResponseNorm, Variant
+from alexnet.network.architecture import Variant
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.pictures import datasets
@@ -30,7 +30,7 @@ from alexnet.pictures.batches import Order
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.store import is_store
 from alexnet.progress import say
-from alexnet.storage import changes, link, link_bytes, sweep, write_csv, write_json
+from alexnet.storage import link, link_bytes, sweep, write_json
 from alexnet.training import fine_tuning, memory, tracking
 from alexnet.training.checkpoint import KEEP, Checkpoints, State, Sums
 from alexnet.training.config import (
@@ -46,13 +46,14 @@ from alexnet.training.config import (
     skip_lines,
 )
 from alexnet.training.execution import execution
-from alexnet.training.fine_tuning import Initial, Weights
+from alexnet.training.fine_tuning import Initial
 from alexnet.training.folder import CONFIG, claim, claimed, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, shared_probabilities, validation
 from alexnet.training.optimizer import BUFFERS, make_optimizer
 from alexnet.training.parallel import ALONE, Group, job, joined, restarts
 from alexnet.training.recipe import EXECUTION, Recipe, with_settings
+from alexnet.training.record import record, recorded
 from alexnet.training.statistics import mean_view
 from alexnet.training.train import Plan
 from alexnet.training.train import device as choose_device
@@ -154,7 +155,7 @@ def _lead(folder: Path, config: Config, parts: Parts, initial: Initial | None, g
     """Have the others know what is to be done, and do it."""
     compiled.build()
     mean = initial.mean_picture if initial else _mean_picture(config, parts)
-    _record(folder, config, parts, group)
+    record(folder, config, parts, group)
     group.told((folder, config, torch.get_num_threads(), mean, None))
     with group.first_on_each_machine():
         pass  # its own pictures are open already
@@ -195,7 +196,7 @@ def _resume(folder: Path, settings: Sequence[str], seed: int | None, group: Grou
             result = _result_of(folder)
             group.told((folder, config, config.threads, None, result))
             return result
-        if group.size == _recorded(folder).get("processes", 1):
+        if group.size == recorded(folder).get("processes", 1):
             torch.set_num_threads(config.threads)
         initial = fine_tuning.recall(folder, config.weights) if config.weights else None
         asked = (config.data, config.valid, config.skip_list, config.seed, recipe, config.variant)
@@ -250,63 +251,7 @@ def _announce(config: Config, need: int, folder: Path) -> None:
         f"{config.recipe.epochs} epochs, {arithmetic}; takes up to {_mb(need)} of disk in {folder}",
     )
     if config.weights:
-        tell(folder, _began(config, config.weights))
-
-
-def _began(config: Config, weights: Weights) -> str:
-    """What was taken from other weights, what is new, what is frozen and how fast the rest learns."""
-    frozen = fine_tuning.frozen(config.variant, config.recipe.freeze)
-    new = f"{', '.join(weights.new)} new (other classes), drawn" if weights.new else "nothing new (the same classes)"
-    return (
-        f"weights of {weights.name} ({weights.sha256[:12]}…): {', '.join(weights.taken)} taken, {new}; "
-        f"frozen: {', '.join(frozen) or 'nothing'}; each layer at {config.recipe.layer_decay:g} of the rate above it"
-    )
-
-
-def write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
-    """split.csv: path, class and split of every picture."""
-    rows = (
-        (picture, classes[label], name)
-        for name, part in parts.items()
-        for picture, label in zip(part.paths, part.labels, strict=True)
-    )
-    write_csv(path, ("path", "class", "split"), rows)
-
-
-def _record(folder: Path, config: Config, parts: Parts, group: Group) -> None:
-    """environment.json and split.csv, unless the run began earlier; then say what else it runs on now."""
-    now = environment() | {"processes": group.size, "execution": config.recipe.execution}
-    now |= {"normalisation": _normalisation(config)}
-    if not (before := _recorded(folder)):
-        write_json(folder / "environment.json", before := now)
-    if found := changes(_rounding(before), _rounding(now)):
-        tell(folder, f"not as the run began, so that the last bits may come out otherwise: {'; '.join(found)}")
-    if not (folder / "split.csv").is_file():
-        write_split(folder / "split.csv", config.classes, parts)
-
-
-def _recorded(folder: Path) -> dict[str, Any]:
-    """What a run began on, as its environment.json has it; nothing where there is none."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "environment.json").read_text("utf-8"))
-        return found
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _rounding(environment: dict[str, Any]) -> dict[str, Any]:
-    """What of an environment has a say in how numbers are rounded."""
-    keys = ("packages", "processor", "instructions", "normalisation")
-    usual = {"processes": 1, "execution": "data"}
-    return {key: environment.get(key) for key in keys} | {key: environment.get(key, usual[key]) for key in usual}
-
-
-def _normalisation(config: Config) -> str | None:
-    """What computes response normalisation across maps: the kernel in C, or torch. None where the network has none."""
-    if not any(isinstance(layer, ResponseNorm) and layer.over == "maps" for _, layer in config.variant.layers):
-        return None
-    here = choose_device(config.recipe).type == "cpu" and config.recipe.compile == "none"
-    return "C" if here and compiled.kernel() else "torch"
+        tell(folder, fine_tuning.described(config.weights, config.variant, config.recipe))
 
 
 def _carry_out(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from alexnet.errors import UsageError, WeightsError, unknown
 from alexnet.network.architecture import BatchNorm, Variant, Weighted, with_classes, with_dropout
 from alexnet.storage import link
+from alexnet.training.recipe import Recipe
 from alexnet.weights import files, torch_engine
 from alexnet.weights.files import Description
 
@@ -138,6 +139,16 @@ def check_frozen(names: Sequence[str], weights: Weights | None) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- the network
+
+
+def described(weights: Weights, variant: Variant, recipe: Recipe) -> str:
+    """What was taken from other weights, what is new, what is frozen and how fast the rest learns."""
+    still = frozen(variant, recipe.freeze)
+    new = f"{', '.join(weights.new)} new (other classes), drawn" if weights.new else "nothing new (the same classes)"
+    return (
+        f"weights of {weights.name} ({weights.sha256[:12]}…): {', '.join(weights.taken)} taken, {new}; "
+        f"frozen: {', '.join(still) or 'nothing'}; each layer at {recipe.layer_decay:g} of the rate above it"
+    )
 
 
 def take(network: nn.Sequential, initial: Initial, layers: Iterable[str]) -> None:
