@@ -1,10 +1,10 @@
 """Attacks the decoder with mutants of odd pictures: writes results/fuzz-decoder.json.
 
-    python benchmarks/fuzz_decoder.py [--mutants N] [--first NUMBER]
+    python benchmarks/fuzz_decoder.py [--mutants N] [--first NUMBER | --continue]
 
 Each batch is a process under a limit of memory; one that dies, hangs or says anything on its error stream is a finding.
 A mutant is known by its number alone (`tests/pictures/mutants.py`), so that a finding can be looked at again.
-Interrupted or terminated, it records what was done.
+Interrupted or terminated, it records what was done; `--continue` goes on where the record ends, and records the sum.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from record import record
+from record import RESULTS, record
 
 MUTANTS = Path(__file__).parent.parent / "tests" / "pictures" / "mutants.py"
 BATCH = 20_000
@@ -51,13 +51,19 @@ def batch(first: int, count: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mutants", type=int, default=1_000_000)
-    parser.add_argument("--first", type=int, default=0)
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--first", type=int, default=0)
+    begin.add_argument("--continue", action="store_true", dest="go_on")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    counts, findings, longest, memory, started, done = Counter[str](), [], 0.0, 0, time.monotonic(), 0
+    before = json.loads((RESULTS / "fuzz-decoder.json").read_text("utf-8")) if asked.go_on else {}
+    counts, findings = Counter[str](before.get("counts", {})), list(before.get("findings", []))
+    longest, memory = before.get("longest_seconds", 0.0), before.get("more_memory_mb", 0) * 1024
+    start, done, started = before.get("first", asked.first), before.get("mutants", 0), time.monotonic()
+    end = start + done + asked.mutants
     try:
-        for first in range(asked.first, asked.first + asked.mutants, BATCH):
-            size = min(BATCH, asked.first + asked.mutants - first)
+        for first in range(start + done, end, BATCH):
+            size = min(BATCH, end - first)
             found = batch(first, size)
             counts.update(found["counts"])
             findings += found["findings"]
@@ -69,14 +75,14 @@ def main() -> None:
     except KeyboardInterrupt:
         pass
     figures = {
-        "first": asked.first,
+        "first": start,
         "mutants": done,
         "shown": sum(count for name, count in counts.items() if name.endswith("shown")),
         "counts": dict(sorted(counts.items())),
         "findings": findings,
         "longest_seconds": longest,
         "more_memory_mb": round(memory / 1024),
-        "seconds": round(time.monotonic() - started),
+        "seconds": before.get("seconds", 0) + round(time.monotonic() - started),
     }
     record("fuzz-decoder", figures)
 

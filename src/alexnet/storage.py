@@ -35,6 +35,10 @@ def whole(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except StorageError as error:  # of who writes whole files too
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StorageError(str(error).replace(str(partial), str(path))) from None
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import faults
@@ -69,3 +70,21 @@ def _damaged(folder: Path, model: bytes) -> None:
     folder.mkdir()
     for name, damage in faults.DAMAGED.items():
         (folder / name).write_bytes(damage(model))
+
+
+@pytest.fixture
+def desk(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to be in; W stays as it is."""
+    before = state(world)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert state(world) == before
+
+
+def state(folder: Path) -> dict[str, tuple[int, ...]]:
+    """What is in a folder: kinds, sizes, times, identities."""
+    found = {}
+    for place in folder.rglob("*"):
+        status = place.lstat()
+        found[str(place)] = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino)
+    return found

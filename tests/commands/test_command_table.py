@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -23,15 +22,6 @@ SLOW = (  # met after seconds of drawing and measuring, or by a model process
     "serve --model: damaged: none.onnx",
     "serve --model: damaged: empty.onnx",
 )
-
-
-def state(folder: Path) -> dict[str, tuple[int, ...]]:
-    """What is in a folder: kinds, sizes, times, identities."""
-    found = {}
-    for place in folder.rglob("*"):
-        status = place.lstat()
-        found[str(place)] = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino)
-    return found
 
 
 def complaint(attack: faults.Attack, answer: Answer) -> str:
@@ -76,15 +66,6 @@ def attacked(attack: faults.Attack) -> str:
     if left and answer.code in (2, 4, 7) and not wrong:
         wrong = f"left {left}"
     return f"{attack}: {wrong}: {answer.err[-400:]}" if wrong else ""
-
-
-@pytest.fixture
-def desk(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to be in; W stays as it is."""
-    before = state(world)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert state(world) == before
 
 
 def carried_out(chosen: list[faults.Attack]) -> list[str]:

@@ -7,30 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import pty
 import re
 import shlex
-import subprocess
-import sys
-import termios
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from in_process import Answer, run
-
-ALEXNET = f'alexnet() {{ {shlex.quote(sys.executable)} -m alexnet "$@"; }}\n'
-
-
-def shell(script: str, folder: Path, **environment: str | None) -> Answer:
-    """What bash says to a script in which `alexnet` stands for the program; None takes a variable away."""
-    changed = {**os.environ, **environment}
-    left = {name: value for name, value in changed.items() if value is not None}
-    command = ["bash", "-c", ALEXNET + script]
-    done = subprocess.run(command, capture_output=True, env=left, cwd=folder, timeout=120)
-    return Answer(done.returncode, *(text.decode("utf-8", "surrogateescape") for text in (done.stdout, done.stderr)))
-
+from in_process import run
+from processes import ALEXNET, COLOURS, MAY_MOUNT, on_a_terminal, shell
 
 # ----------------------------------------------------------------------------------------------------------- streams
 
@@ -161,23 +144,6 @@ def test_lists_of_odd_names_can_be_read(odd: Path, monkeypatch) -> None:
 # --------------------------------------------------------------------------------------------------------- terminals
 
 
-def on_a_terminal(line: list[str], folder: Path, columns: int, **environment: str) -> tuple[int, str]:
-    """How a command ends, and what it writes to a terminal of so many columns."""
-    master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (24, columns))
-    given = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    command = [sys.executable, "-m", "alexnet", *line]
-    streams = {"stdin": slave, "stdout": slave, "stderr": slave}
-    process = subprocess.Popen(command, **streams, cwd=folder, env={**given, "TERM": "xterm", **environment})
-    os.close(slave)
-    said = b""
-    with suppress(OSError):  # the other side is closed
-        while chunk := os.read(master, 2**16):
-            said += chunk
-    os.close(master)
-    return process.wait(timeout=60), said.decode()
-
-
 @pytest.mark.parametrize("columns", (20, 40, 300))
 def test_terminals_narrow_and_wide(columns: int, world: Path, tmp_path: Path) -> None:
     """Help and reports keep within a terminal of 40 columns; in 20 there is no room for the help."""
@@ -193,7 +159,7 @@ def test_terminals_without_colours(environment: dict[str, str], world: Path, tmp
     """The progress bar of preparing has none then, and a dumb terminal gets nothing that it cannot show."""
     code, said = on_a_terminal(["prepare", str(world / "photos"), "--out", "new"], tmp_path, 80, **environment)
     assert code == 0 and "8 pictures" in said
-    assert not re.findall(r"\x1b\[[\d;]*(?:3[0-7]|9[0-7])[\d;]*m", said)
+    assert not COLOURS.findall(said)
     if environment.get("TERM") == "dumb":
         assert "\x1b" not in said
 
@@ -207,33 +173,6 @@ PLACES = {
     "ASCII alone": {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
     "warnings are errors": {"PYTHONWARNINGS": "error"},
 }
-MORE = {
-    "HOME that is not there": {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": None},
-    "cache that nobody can write": {"XDG_CACHE_HOME": "/proc"},
-    "cache that is a file": {"XDG_CACHE_HOME": "W/mine.txt"},
-    "relative cache": {"HOME": "W/photos", "XDG_CACHE_HOME": "here"},
-    "temporary folder that is a file": {"TMPDIR": "W/mine.txt"},
-    "no locale": {"LANG": None, "LC_ALL": None, "LC_CTYPE": None},
-    "C": {"LC_ALL": "C"},
-}
-ALL = PLACES | MORE
-HEAVY = (  # everything else that writes, and needs torch or draws
-    "train W/photos --variant lenet-5 --epochs 1 --set batch_size=4 --out new",
-    "predict W/picture.png --model W/model.safetensors --sheet new.png --out new.csv",
-    "explain W/picture.png --model W/model.safetensors --out new",
-    "features W/photos --model W/model.safetensors --out new",
-    "neighbours W/picture.png --index W/index --out new.png",
-    "evaluate W/run W/photos --out new",
-    "export W/model.safetensors --to onnx --out new.onnx",
-    "compare W/run W/again --out new.html",
-    "datasets show W/photos --out new.png",
-    "summary lenet-5 --plot new.svg",
-    "doctor",
-)
-
-
-def placed(text: str | None, world: Path) -> str | None:
-    return None if text is None else text.replace("W/", f"{world}/")
 
 
 @pytest.mark.parametrize("environment", PLACES.values(), ids=PLACES.keys())
@@ -242,20 +181,6 @@ def test_strange_environments(environment: dict[str, str | None], world: Path, t
     answer = shell(f"alexnet prepare {world}/photos --size 8 --out $'caf\\xe9'", tmp_path, **environment)
     assert answer.code == 0 and len(answer.err.splitlines()) == 1, answer.err
     assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("line", HEAVY)
-@pytest.mark.parametrize("environment", ALL.values(), ids=ALL.keys())
-def test_strange_environments_for_every_command(
-    environment: dict[str, str | None], line: str, world: Path, tmp_path: Path
-) -> None:
-    """Done, or refused in a line that says what to set."""
-    given = {name: placed(value, world) for name, value in environment.items()}
-    answer = shell(f"alexnet {placed(line, world)}", tmp_path, **given)
-    assert answer.code in (0, 7) and "Traceback" not in answer.err, answer.err
-    if answer.code == 7:
-        assert "XDG_CACHE_HOME" in answer.err and environment.keys() & {"HOME", "XDG_CACHE_HOME"}
 
 
 def test_a_cache_that_cannot_be_written(world: Path, tmp_path: Path, monkeypatch) -> None:
@@ -279,13 +204,6 @@ def test_processes_that_may_do_little(before: str, code: int, says: str, world: 
     answer = shell(f"{before}; alexnet prepare {world}/photos --size 8 --out new", tmp_path)
     assert answer.code == code and says in answer.err and "Traceback" not in answer.err
     assert [place.name for place in tmp_path.iterdir()] == (["new"] if code == 0 else [])
-
-
-MAY_MOUNT = (
-    platform.system() == "Linux"
-    and os.geteuid() == 0
-    and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
-)
 
 
 @pytest.mark.skipif(not MAY_MOUNT, reason="mounts: needs root on Linux, and the right to")

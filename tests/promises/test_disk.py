@@ -133,3 +133,12 @@ def test_any_error_at_any_instant(lab, unbroken, tmp_path, call, record):
     record(
         "errors at random calls of a run", {"refused with exit code 7": refusals, "runs ended with the same bytes": 1}
     )
+
+
+def test_the_folder_of_a_run_is_removed_under_it(lab, tmp_path):
+    process = lab.begin(tmp_path / "run")
+    wait_for(tmp_path / "run" / "checkpoint", process)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    said = lab.end(process)
+    assert said.code == 7 and str(tmp_path / "run") in said.last, said
+    assert not (tmp_path / "run").exists() and not litter(tmp_path / "elsewhere")

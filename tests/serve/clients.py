@@ -124,11 +124,12 @@ def encoded(kind: str, side: int = 48) -> bytes:
 Start = Callable[..., Running]
 
 
-def started(model: Path | None, *options: str) -> Running:
+def started(model: Path | None, *options: str, **more: Any) -> Running:
     """A server that listens; without a model, for the one in the box."""
     named = ["--model", str(model)] if model else []
     command = [sys.executable, "-m", "alexnet", "serve", "--json", "--port", "0", *named, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **more)
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, "the server ended before it was ready"

@@ -47,8 +47,8 @@ def start(models: dict[str, Path]) -> Iterator[Start]:
     """Starts servers that end with the test."""
     running: list[Running] = []
 
-    def starter(*options: str, model: str = "onnx") -> Running:
-        running.append(started(models[model], *options))
+    def starter(*options: str, model: str | Path = "onnx", **more: Any) -> Running:
+        running.append(started(models.get(model, model), *options, **more))
         return running[-1]
 
     yield starter

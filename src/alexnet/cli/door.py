@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import alexnet
-from alexnet.errors import UsageError, unknown
+from alexnet.errors import StorageError, UsageError, unknown
 from alexnet.pictures.jobs import Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import plain, say
@@ -152,11 +153,17 @@ def shown(path: str) -> str:
     return path if path and path.isprintable() else json.dumps(path)
 
 
+def unheard() -> None:
+    """Let what is still answered go nowhere, where who read it has gone; also what the interpreter holds back."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
-def emitting(as_json: bool) -> Iterator[Callable[[Any, str], None]]:
+def emitting(as_json: bool, beside: bool) -> Iterator[Callable[[Any, str], None]]:
     """Gives what answers with one more entry of a list, at once: as JSON, or as text for a person. What was begun is
-    valid JSON, also where the command ends early."""
-    begun = done = False
+    valid JSON, also where the command ends early. Who reads may go: then the work does, unless there are files to be
+    written `beside`. Raises StorageError, which says that it was not one of those."""
+    begun = done = gone = False
     # Answers go where standard output is now, whatever takes its place meanwhile; on a terminal that is a progress bar,
     # which draws itself anew below each line.
     out = None if sys.stdout.isatty() and sys.stderr.isatty() else sys.stdout
@@ -165,14 +172,28 @@ def emitting(as_json: bool) -> Iterator[Callable[[Any, str], None]]:
         nonlocal begun
         line = ("[", ", ")[begun] + json.dumps(entry) if as_json else plain(text)
         begun = True  # before: a signal may come while it is written, and what was written of it is not lost
-        click.echo(line, out, nl=not as_json)
+        put(line, nl=not as_json)
+
+    def put(line: str, nl: bool = True) -> None:
+        nonlocal gone
+        try:
+            if not gone:
+                click.echo(line, out, nl=nl)
+        except BrokenPipeError:
+            gone = True
+            if not beside:
+                raise
+            unheard()
+        except OSError as error:
+            gone = True
+            raise StorageError(f"input/output: {error.strerror}") from None
 
     try:
         yield one
         done = True
     finally:
         if as_json and (begun or done):
-            click.echo("]" if begun else "[]", out)
+            put("]" if begun else "[]")
 
 
 def refusals(entries: list[dict[str, Any]]) -> list[int]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -17,7 +18,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from alexnet.cli.door import cli
+from alexnet.cli.door import cli, unheard
 from alexnet.environment import leads
 from alexnet.errors import AlexNetError, SaidElsewhere, StorageError, UsageError
 from alexnet.progress import say
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted", 130)
     except BrokenPipeError:  # who read our output has gone; that is not worth a word
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unheard()
         sys.exit(0)
     except OSError as error:
         if error.errno is None:
@@ -104,7 +105,8 @@ def _stand_somewhere() -> None:
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     """SIGTERM ends a command as Ctrl-C does: what was half done is cleaned up."""
     if leads():
-        os.write(2, b"alexnet: terminated\n")  # print would fail where the signal came in the middle of another
+        with suppress(OSError):  # print would fail where the signal came in the middle of another
+            os.write(2, b"alexnet: terminated\n")
     sys.exit(128 + number)
 
 

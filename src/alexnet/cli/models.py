@@ -164,7 +164,8 @@ def predict(
     named = or_boxed(model)
     loaded, boxed = load(named), {} if model else {"model": "box"}
     count, codes, drawn = 0, list[int](), list[dict[str, Any]]()
-    with emitting(as_json) as answer, elsewhere(engine, ray_address, named) as spread, writing(out) as put:
+    beside = bool(out or sheet)
+    with emitting(as_json, beside) as answer, elsewhere(engine, ray_address, named) as spread, writing(out) as put:
         for entry in use.predict(loaded, inputs, top, int(views), limits, shard, spread):
             count += 1
             codes += refusals([entry])

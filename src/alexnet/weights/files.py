@@ -197,6 +197,10 @@ def readable(path: Path) -> Path:
         path.open("rb").close()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:  # what reads safetensors and ONNX takes no other
+        raise UsageError(f"{path}: a model's path must be UTF-8; rename what is not") from None
     return path
 
 

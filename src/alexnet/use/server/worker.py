@@ -22,6 +22,7 @@ from alexnet.use.server import alike, answers
 from alexnet.use.server.batching import PREDICT
 from alexnet.use.server.frames import Frame, pack, read
 from alexnet.use.server.limits import Limits
+from alexnet.weights.files import locate
 from alexnet.weights.model import Model, load
 
 Frames = SimpleQueue[Frame | None]
@@ -34,9 +35,11 @@ def main() -> None:
     os.dup2(2, 1)  # a library's stray word must not get between the frames
     settings = json.loads(sys.argv[1])
     try:
+        file = locate(settings["model"]).stat()
         model = load(settings["model"], threads=1)
         index = alike.opened(settings["index"], settings["model"]) if settings["index"] is not None else None
-        send(replies, {"ready": answers.about(model, settings["model"])})
+        which = [file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns]
+        send(replies, {"ready": answers.about(model, settings["model"]), "file": which})
     except AlexNetError as error:
         send(replies, {"error": str(error), "kind": type(error).__name__})
         return

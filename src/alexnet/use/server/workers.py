@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from alexnet import errors
-from alexnet.errors import AlexNetError
+from alexnet.errors import AlexNetError, UsageError
 from alexnet.progress import say
 from alexnet.use.server.batching import Job, Line
 from alexnet.use.server.frames import pack, receive
@@ -63,6 +63,7 @@ class Workers:
     def __init__(self, model: str, index: str | None, limits: Limits, line: Line) -> None:
         self.model, self.index, self.limits, self.line = model, index, limits, line
         self.about: dict[str, Any] | None = None
+        self.file: list[int] | None = None  # which one they have, by what the system knows of it
         self.failed: AlexNetError | None = None  # what keeps all of them from starting
         self.running: list[Worker] = []
         self.restarts = 0
@@ -88,25 +89,31 @@ class Workers:
     # ------------------------------------------------------------------------------------------------------- a process
 
     async def _keep(self, slow: bool) -> None:
-        """Keep one process running."""
-        pause = 0.0
+        """Keep one process running. What keeps the first one from starting ends the server; a later one, whose file is
+        damaged by then or another, only where no process has the model any more."""
+        pause, began = 0.0, False
         while not self.failed:
-            worker = await self._started(slow)
+            worker, why = await self._started(slow), ""
             try:
                 await self._listen(worker)
             except (asyncio.IncompleteReadError, OSError):
                 pass
+            except AlexNetError as error:
+                why = f": {error}"
+                if not (began and self.ready()):
+                    self.failed = error
             finally:
                 self.running.remove(worker)
                 with contextlib.suppress(ProcessLookupError):
                     worker.process.kill()
                 code = await worker.process.wait()
+            began = began or worker.ready
             pause = 0.0 if worker.ready else min(LONGEST_PAUSE, 2 * pause + 1)
-            if self.about is None:
+            if self.about is None or self.failed:
                 self.failed = self.failed or AlexNetError(f"a model process ended with {code} before it was ready")
                 return
             self.restarts += 1
-            say(f"alexnet serve: a model process ended with {code}; starting another")
+            say(f"alexnet serve: a model process ended with {code}{why}; starting another")
             self._orphaned(worker)
             await asyncio.sleep(pause)
 
@@ -124,15 +131,16 @@ class Workers:
         return worker
 
     async def _listen(self, worker: Worker) -> None:
-        """Take what a process says, until it ends."""
+        """Take what a process says, until it ends. Raises the error that keeps it from starting."""
         assert worker.process.stdout is not None
         while True:
             said, blobs = await receive(worker.process.stdout)
             if "ready" in said:
-                self.about, worker.ready = said["ready"], True
+                if said["file"] != (self.file or said["file"]):
+                    raise UsageError(f"{self.model}: not the file any more that is served; start the server anew")
+                self.about, self.file, worker.ready = said["ready"], said["file"], True
             elif "error" in said:
-                self.failed = getattr(errors, said["kind"])(said["error"])
-                return
+                raise getattr(errors, said["kind"])(said["error"])
             else:
                 self._answered(worker, said["answers"], blobs)
             self.dispatch()
