@@ -98,7 +98,7 @@ def _looked_into(found: Evaluation) -> tuple[list[Card], list[Card], str | None]
     places = np.concatenate([wrong, uncertain])
     try:
         answers = found.probabilities[places].argmax(axis=1).tolist()
-        heat = explain.grad_cam(found.model, _seen(found, places), target=answers)
+        heat = explain.grad_cam(found.model, _seen(found, places), target=answers, kind="local")  # "mean" may find none
     except UsageError as error:  # an ONNX file, or a network without convolutions
         reason = str(error).partition(": ")[2]  # without the path, which may say where somebody works
         return _cards(found, wrong), _cards(found, uncertain), reason
