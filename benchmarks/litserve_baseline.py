@@ -1,6 +1,7 @@
 """Requests a second of LitServe and of `alexnet serve` with the same model: writes results/bench-litserve.json.
 
-    python3 -m venv /tmp/litserve && /tmp/litserve/bin/pip install litserve==0.2.19 -e . -c constraints.txt
+    python3 -m venv /tmp/litserve
+    /tmp/litserve/bin/pip install litserve==0.2.19 python-multipart -e . -c constraints.txt
     python benchmarks/litserve_baseline.py --litserve /tmp/litserve/bin/python --turns 3 --seconds 30
 
 In turn, under the same 16 clients with the same pictures. LitServe decodes, batches (up to 8, waiting 5 ms) and answers
@@ -116,12 +117,14 @@ def main() -> None:
             with litserve(asked.litserve, place / "served.py", model) as port:
                 load(port, pictures, WARM, CLIENTS, path="/predict", form="file")
                 stock = load(port, pictures, asked.seconds, CLIENTS, path="/predict", form="file")
+            if wrong := {status for side in (ours, stock) for status in side["statuses"]} - {"200"}:
+                sys.exit(f"answered with {', '.join(sorted(wrong))} too: this says nothing of speed")
             turns.append({"ours": ours, "stock": stock})
     found = {side: statistics.median(rate(turn[side], WORKERS) for turn in turns) for side in ("ours", "stock")}
     version = "from importlib.metadata import version; print(version('litserve'))"
     installed = subprocess.run([asked.litserve, "-c", version], capture_output=True, text=True, check=True).stdout
     figures = {
-        "what": f"serve {asked.variant}, {CLIENTS} clients, requests/s",
+        "what": f"serve {Path(asked.model).name if asked.model else asked.variant}, {CLIENTS} clients, requests/s",
         **found,
         "ratio": found["ours"] / found["stock"],
         "litserve": installed.strip(),
