@@ -83,6 +83,14 @@ def test_parts_that_are_not_those_of_a_weight(lie: str) -> None:
         decode({**GOOD.parts(), **LIES[lie]}, GOOD.shape)
 
 
+def test_places_beyond_what_32_bits_hold() -> None:
+    """Their sum is 2^32 + 2, which 32 bits would take for 2."""
+    gaps = bytes([253] * 16_909_320 + [17])
+    assert sum(gaps) + len(gaps) == 2**32 + 2
+    with pytest.raises(ValueError, match="places up to 4,294,967,298"):
+        decode({**GOOD.parts(), GAPS: huffman(gaps)}, (4200, 4200))
+
+
 @pytest.mark.parametrize("part", [GAPS, CODES])
 def test_a_bomb_takes_no_memory(part: str) -> None:
     bomb = huffman(bytes(200_000_000))

@@ -21,6 +21,7 @@ SKIP = 255  # as a gap: so many zeros, and no value after them
 MOST_VALUES = 256  # in a codebook
 
 Bytes = NDArray[np.uint8]
+Places = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Coded:
     """A float32 weight of `shape` that is `codebook[codes]` at `places` (ascending, row by row) and zero elsewhere."""
 
     shape: tuple[int, ...]
-    places: NDArray[np.int64]
+    places: Places
     codes: Bytes
     codebook: NDArray[np.float32]
 
@@ -40,7 +41,7 @@ class Coded:
     @property
     def values(self) -> NDArray[np.float32]:
         """What is not zero, in the order of its places."""
-        return self.codebook[self.codes]
+        return np.take(self.codebook, self.codes, mode="clip")  # a codebook has a value for each: nothing is clipped
 
     def dense(self) -> NDArray[np.float32]:
         """The weight with its zeros."""
@@ -62,18 +63,23 @@ def decode(parts: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> Coded:
     codebook = parts[CODEBOOK]
     if codebook.dtype != np.float32 or codebook.ndim != 1 or not np.isfinite(codebook).all():
         raise ValueError("its codebook is not a list of finite float32")
-    reached = np.cumsum(gaps + (gaps != SKIP), dtype=np.int64)
-    places = reached[gaps != SKIP] - 1
+    ends = gaps != SKIP
+    steps = gaps + ends
+    reached = int(steps.sum(dtype=np.int64))  # before they are summed one by one, in as few bits as places need
+    if reached > count:
+        raise ValueError(f"places up to {reached:,} of {count:,}")
+    places: Places = np.cumsum(steps, dtype=np.int32 if count < 2**31 else np.int64)
+    if not ends.all():
+        places = places[ends]
+    np.subtract(places, 1, out=places)
     if len(places) != len(codes):
         raise ValueError(f"{len(places):,} places for {len(codes):,} values")
-    if len(reached) and reached[-1] > count:
-        raise ValueError(f"places up to {reached[-1]:,} of {count:,}")
     if len(codes) and codes.max() >= len(codebook):
         raise ValueError(f"the value {codes.max()} of a codebook of {len(codebook)}")
     return Coded(shape, places, codes, codebook)
 
 
-def _gaps(places: NDArray[np.int64]) -> Bytes:
+def _gaps(places: Places) -> Bytes:
     """How many zeros lie before each value; SKIP stands for so many zeros of a longer row of them."""
     zeros = np.diff(places, prepend=-1) - 1
     ends = np.cumsum(zeros // SKIP + 1) - 1

@@ -158,11 +158,13 @@ def tensor(weight: coded.Coded) -> Tensor:
     if len(weight.shape) != 2 or len(weight.places) > SPARSE * math.prod(weight.shape):
         return torch.from_numpy(weight.dense())
     rows, columns = weight.shape
-    starts = torch.from_numpy(np.searchsorted(weight.places, np.arange(rows + 1) * columns)).int()
-    places, values = torch.from_numpy(weight.places % columns).int(), torch.from_numpy(weight.values)
+    firsts = np.arange(rows + 1, dtype=weight.places.dtype) * columns
+    starts = np.searchsorted(weight.places, firsts).astype(firsts.dtype)
+    places = weight.places - np.repeat(firsts[:-1], np.diff(starts))  # a remainder would take three times as long
+    where, values = (torch.from_numpy(starts), torch.from_numpy(places)), torch.from_numpy(weight.values)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support")  # "is in beta state"; torch is pinned
-        return torch.sparse_csr_tensor(starts, places, values, size=weight.shape, check_invariants=False)
+        return torch.sparse_csr_tensor(*where, values, size=weight.shape, check_invariants=False)
 
 
 def _dense(tensor: Tensor) -> Tensor:
