@@ -31,16 +31,11 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         publish(partial, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
-    except StorageError as error:  # of who writes whole files too
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StorageError(str(error).replace(str(partial), str(path))) from None
-    except BaseException:
-        partial.unlink(missing_ok=True)
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
         raise
 
 

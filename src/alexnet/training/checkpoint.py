@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.progress import say
-from alexnet.storage import changes, flush, write_json
+from alexnet.storage import changes, flush, whole, write_json
 from alexnet.training.execution import UNDIVIDED, Execution
 from alexnet.training.optimizer import load_named_state, named_state
 from alexnet.training.parallel import ALONE, Group
-from alexnet.weights.files import save_tensors
+from alexnet.weights.files import write_tensors
 
 KEEP = 2
 SHARE = 0.02  # of the training time that saving may take
@@ -125,20 +125,21 @@ class Checkpoints:
         self.step, self.last = state.step, time.monotonic()
         self.cost = self.last - started
 
-    def _write(self, target: Path, state: State, whole: Mapping[str, Tensor]) -> None:
+    def _write(self, target: Path, state: State, tensors: Mapping[str, Tensor]) -> None:
         self._drop([target])
         target.mkdir(parents=True)
         flush(self.folder)
         flush(self.folder.parent)
-        tensors = target / "tensors.safetensors"
-        save_tensors(tensors, whole)
+        file = target / "tensors.safetensors"
+        with whole(file) as partial:
+            write_tensors(partial, tensors)
         document = {
             "config": self.config,
             "step": state.step,
             "history": state.history,
             "seconds": state.seconds,
             "rates": [group["lr"] for group in state.optimizer.param_groups],
-            "tensors": _file_digest(tensors),
+            "tensors": _file_digest(file),
         }
         write_json(target / "state.json", document | {"sha256": _digest(document)})
 

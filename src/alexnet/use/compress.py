@@ -45,9 +45,10 @@ def compress(
     trained = initial.description.trained | {"compression": {"kept": kept}}
     description = replace(initial.description, trained=trained, scores={})
     with whole(out) as partial:
-        files.save(partial, tensors, description)
+        files.write(partial, tensors, description)
         after = _scores(partial, parts[split])
-        files.save(partial, tensors, replace(description, scores={split: after}))
+        partial.unlink()  # which is mapped: written over, it would change under who reads it
+        files.write(partial, tensors, replace(description, scores={split: after}))
     size, weights = out.stat().st_size, sum(tensor.nbytes for tensor in initial.tensors.values())
     return {
         "path": str(out),

@@ -69,7 +69,7 @@ def _write_int8(path: Path, description: Description, tensors: Tensors) -> None:
 
 
 def _write_safetensors(path: Path, description: Description, tensors: Tensors) -> None:
-    files.save(path, tensors, description)
+    files.write(path, tensors, description)
 
 
 def _model(path: Path, *_: object) -> Engine:

@@ -66,7 +66,7 @@ def convert(file: Path, out: Path, hints: Hints = NO_HINTS) -> dict[str, Any]:
     files.readable(file)
     description, tensors = (_own if _is_own(file) else _foreign)(file, hints)
     with whole(out) as partial:
-        files.save(partial, tensors, description)
+        files.write(partial, tensors, description)
         _prove(file, partial)
     return report(out)
 

@@ -96,11 +96,17 @@ def input_from_json(document: dict[str, Any]) -> Input:
 
 def save(path: Path, tensors: Mapping[str, Tensor], description: Description) -> None:
     """Write a model file, whole or not at all. Raises StorageError."""
-    save_tensors(path, tensors, {KEY: json.dumps(description.to_json(), sort_keys=True)})
+    with whole(path) as partial:
+        write(partial, tensors, description)
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors, whole or not at all, byte for byte as safetensors does. Raises StorageError.
+def write(path: Path, tensors: Mapping[str, Tensor], description: Description) -> None:
+    """Write a model file that somebody else makes whole. Raises OSError."""
+    write_tensors(path, tensors, {KEY: json.dumps(description.to_json(), sort_keys=True)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors, byte for byte as safetensors does. Raises OSError.
 
     Written to, not mapped as safetensors has it: on a full disk a write raises an error where a mapped page ends the
     process. Takes no memory beyond the largest tensor.
@@ -114,7 +120,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         header[name] = {"dtype": DTYPES[kinds[name]], "shape": list(tensors[name].shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with whole(path) as partial, partial.open("wb") as file:
+    with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             file.write(_bytes(tensors[name]))

@@ -8,6 +8,7 @@ train such networks in Keras is taken for it: both sides scaled to the input's, 
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -32,7 +33,6 @@ from alexnet.network.architecture import (
     ZeroLogit,
     walk,
 )
-from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description
 from alexnet.weights.formats import hdf5, keras_file, keras_layers, zips
@@ -263,7 +263,7 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
     """Write for Keras 3, by the ending: `.keras` and `.h5` with a configuration, for `load_model`, and `.weights.h5`;
     the last two for `load_weights` of the same network too. Class names and input rule have no place in them.
 
-    Raises UsageError for a network with layers that Keras lacks and for other endings, StorageError.
+    Raises UsageError for a network with layers that Keras lacks and for other endings, OSError.
     """
     variant, side = description.variant, description.input.size
     forms = {
@@ -280,8 +280,9 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
         settings = keras_layers.settings_of(variant, side)
     except ValueError as error:
         raise UsageError(f"{path}: Keras cannot hold {variant.name}: {error}") from None
-    with whole(path) as partial:
-        form(partial, settings, _layers(variant, side, tensors))
+    file = io.BytesIO()  # on a full disk h5py names the partial file, or fails as it closes it
+    form(file, settings, _layers(variant, side, tensors))
+    path.write_bytes(file.getbuffer())
 
 
 def _layers(variant: Variant, side: int, tensors: Mapping[str, Tensor]) -> Written:

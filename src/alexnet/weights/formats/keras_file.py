@@ -100,7 +100,7 @@ def layers_in(stored: Stored) -> list[tuple[str, dict[str, hdf5.Dataset]]]:
     return [layer for layers in stored.values() for layer in layers]
 
 
-def write_numbered(file: Path | BinaryIO, settings: keras_layers.Settings, layers: Written) -> None:
+def write_numbered(file: BinaryIO, settings: keras_layers.Settings, layers: Written) -> None:
     """Keras 3's `.weights.h5`: variables by number, without a configuration."""
     counts = dict.fromkeys(VARIABLES, 0)
     with hdf5.library().File(file, "w") as root:
@@ -111,7 +111,7 @@ def write_numbered(file: Path | BinaryIO, settings: keras_layers.Settings, layer
                 group.create_dataset(f"vars/{number}", data=values)
 
 
-def write_archive(file: Path, settings: keras_layers.Settings, layers: Written) -> None:
+def write_archive(file: BinaryIO, settings: keras_layers.Settings, layers: Written) -> None:
     """A `.keras` file: the configuration, and the numbered form beside it."""
     weights = io.BytesIO()
     write_numbered(weights, settings, layers)
@@ -125,7 +125,7 @@ def write_archive(file: Path, settings: keras_layers.Settings, layers: Written) 
             archive.writestr(zipfile.ZipInfo(name), content)  # without the time
 
 
-def write_named(file: Path, settings: keras_layers.Settings, layers: Written) -> None:
+def write_named(file: BinaryIO, settings: keras_layers.Settings, layers: Written) -> None:
     """The older `.h5`: the configuration, and variables under the names of their layers."""
     with hdf5.library().File(file, "w") as root:
         root.attrs["model_config"] = json.dumps(keras_layers.model_of(settings, legacy=True))

@@ -5,6 +5,7 @@ They take uint8 pictures [N, size, size, 3], RGB, any number of them, and give f
 
 from __future__ import annotations
 
+import io
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -35,7 +36,8 @@ class Program:
 
 
 def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -> None:
-    """Write the network as a program, with its description as the extra file `alexnet`."""
+    """Write the network as a program, with its description as the extra file `alexnet`. By way of memory: on a full
+    disk torch's own writer ends the process. Raises OSError."""
     own = {name: tensor.clone() for name, tensor in tensors.items()}  # not as parts of one mapped file
     engine = torch_engine.from_tensors(description, own)
     module = nn.Sequential(OrderedDict(pixels=engine.pixels, network=engine.network)).eval()
@@ -45,7 +47,9 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
     with torch.no_grad():
         program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("N", min=1)},))
     text = json.dumps(description.to_json(), sort_keys=True)
-    torch.export.save(program, path, extra_files={files.KEY: text})
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files={files.KEY: text})
+    path.write_bytes(file.getbuffer())
 
 
 def read(path: Path) -> Program:

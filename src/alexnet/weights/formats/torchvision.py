@@ -8,16 +8,16 @@ taken.
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from alexnet.errors import StorageError, UsageError, WeightsError
+from alexnet.errors import UsageError, WeightsError
 from alexnet.network import architecture, variants
 from alexnet.network.architecture import Conv, Dropout, Input, Layer, Linear, Variant, Weighted, ZeroLogit
 from alexnet.network.model import skeleton
-from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description
 from alexnet.weights.formats import pytorch
@@ -137,14 +137,14 @@ def write(path: Path, description: Description, tensors: Mapping[str, Tensor]) -
     """Write the state dict that torchvision's `alexnet(num_classes=…).load_state_dict` takes: `.pth` or `.pt` with
     torch.save, or `.safetensors`. Class names and input rule have no place in it.
 
-    Raises UsageError for another network or ending, StorageError.
+    Raises UsageError for another network or ending, OSError.
     """
     variant = description.variant
     if _plan(variant) != _plan(variants.variant("torchvision", variant.classes, variant.channels)):
         raise UsageError(f"{path}: torchvision's layout holds no network but torchvision's; this one is {variant.name}")
     named = {f"{theirs}.{kind}": tensors[f"{ours}.{kind}"] for ours, theirs in KEYS.items() for kind in KINDS}
     if path.suffix == ".safetensors":
-        files.save_tensors(path, named)
+        files.write_tensors(path, named)
     elif path.suffix in (".pth", ".pt"):
         _save(path, named)
     else:
@@ -163,12 +163,11 @@ def _trained(layer: Layer) -> Layer:
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """As torch.save does, with nothing of the file's name in it."""
+    """As torch.save does, with nothing of the file's name in it. By way of memory: on a full disk torch's own writer
+    ends the process."""
     import torch
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with whole(path) as partial, partial.open("wb") as file:
-        try:
-            torch.save(plain, file)
-        except RuntimeError as error:  # what becomes of an OSError on its way through torch
-            raise StorageError(f"{path}: cannot be written: {error}") from None
+    file = io.BytesIO()
+    torch.save(plain, file)
+    path.write_bytes(file.getbuffer())
