@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,20 @@ class Pictures(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, rows: Rows, /) -> Pixels: ...
+
+
+def read(pictures: Pictures, rows: Rows) -> Pixels:
+    """Rows, copied into memory. Raises UsageError for a file that is damaged, or is shorter than when it was opened: to
+    reach for what is mapped of a file and not there any more ends the process."""
+    if isinstance(pictures, np.memmap):
+        _still_whole(pictures)
+    return pictures[rows]
+
+
+def _still_whole(mapped: np.memmap[Any, Any]) -> None:
+    mapping: Any = mapped.base  # an mmap.mmap, which knows how long its file is by now
+    if mapping.size() < mapped.offset + mapped.nbytes:
+        raise UsageError(f"{mapped.filename}: damaged: was cut while it was read; prepare the store anew")
 
 
 @dataclass(frozen=True)
@@ -86,11 +100,12 @@ class Jpegs:
     """JPEGs one after the other in a mapped file; `places` int64 [N, 2] holds start and length of each, in bytes."""
 
     file: Path
-    data: NDArray[np.uint8]
+    data: np.memmap[Any, np.dtype[np.uint8]]
     places: NDArray[np.int64]
     shape: tuple[int, ...]
 
     def __getitem__(self, rows: Rows, /) -> Pixels:
+        _still_whole(self.data)
         places = self.places[rows]
         pictures = np.zeros((len(places), *self.shape[1:]), np.uint8)
         for picture, (start, length) in zip(pictures, places.tolist(), strict=True):

@@ -24,7 +24,7 @@ from PIL import Image
 from alexnet.errors import UsageError
 from alexnet.pictures import store_pieces
 from alexnet.pictures.decode import Decoding, Pixels, Resize
-from alexnet.pictures.forms import Kept, Pictures
+from alexnet.pictures.forms import Kept, Pictures, read
 from alexnet.pictures.layout import UNKNOWN, Samples
 from alexnet.pictures.sources import Read
 
@@ -74,7 +74,7 @@ class Part:
 
     def read(self, places: NDArray[np.int64] | slice) -> Pixels:
         """Pictures at some places, copied into memory."""
-        return self.pictures[self.rows[places]]
+        return read(self.pictures, self.rows[places])
 
     def spread(self) -> Iterator[Pixels]:
         """At most SPREAD of the pictures, evenly spread, in chunks."""
@@ -225,4 +225,4 @@ class Stored:
 
 
 def _stored_picture(pictures: Pictures, row: int, least: int = 0) -> Image.Image:
-    return Image.fromarray(pictures[row : row + 1][0])
+    return Image.fromarray(read(pictures, slice(row, row + 1))[0])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import PictureError
 from alexnet.pictures.decode import Pixels
-from alexnet.pictures.forms import FORMS, Kept, Pictures, Rows
+from alexnet.pictures.forms import FORMS, Kept, Pictures, Rows, read
 from alexnet.storage import write_json
 
 PIECE_BYTES = 2**30  # of raw pixels in a piece, at most: 5,461 pictures of 256 x 256, half a minute of two cores
@@ -64,7 +64,7 @@ class Pieces:
         place = np.searchsorted(self.first, wanted, side="right") - 1
         for number in np.unique(place):
             here = np.flatnonzero(place == number)
-            pictures[here] = self.several[number][wanted[here] - self.first[number]]
+            pictures[here] = read(self.several[number], wanted[here] - self.first[number])
         return pictures
 
 
