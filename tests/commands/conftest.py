@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import faults
@@ -70,6 +71,18 @@ def _damaged(folder: Path, model: bytes) -> None:
     folder.mkdir()
     for name, damage in faults.DAMAGED.items():
         (folder / name).write_bytes(damage(model))
+
+
+@pytest.fixture(scope="session")
+def tens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten classes of two training and two test pictures each."""
+    root = tmp_path_factory.mktemp("tens")
+    rng = np.random.default_rng(1)
+    for part, number, label in product(("train", "test"), range(2), range(10)):
+        path = root / part / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    return root
 
 
 @pytest.fixture

@@ -56,12 +56,15 @@ def check(
     if skip_list_out:
         new_file(skip_list_out, force)
     found = run(data, read_skip_list(skip_list) if skip_list else (), limits)
-    if out:
-        _write(found, out)
-    if skip_list_out:
-        write_skip_list(skip_list_out, to_leave_out(found, duplicates))
+
+    def write() -> None:
+        if out:
+            _write(found, out)
+        if skip_list_out:
+            write_skip_list(skip_list_out, to_leave_out(found, duplicates))
+
     width = min(110, shutil.get_terminal_size((100, 24)).columns)
-    emit(found, as_json, "\n".join(_report(found, width)))
+    emit(found, as_json, "\n".join(_report(found, width)), write)
     return 3 if found["unreadable"] else 0
 
 

@@ -143,9 +143,19 @@ def elsewhere(
     return nullcontext()
 
 
-def emit(document: Any, as_json: bool, text: str) -> None:
-    """The answer: JSON, or text for a person."""
-    click.echo(json.dumps(document) if as_json else "\n".join(map(plain, text.split("\n"))))
+def emit(document: Any, as_json: bool, text: str, write: Callable[[], object] = lambda: None) -> None:
+    """The answer: JSON, or text for a person. What was found in hours is not lost where the disk refuses the files that
+    `write` writes of it."""
+    said = json.dumps(document) if as_json else "\n".join(map(plain, text.split("\n")))
+    try:
+        write()
+    except (OSError, StorageError):
+        try:
+            click.echo(said)
+        except OSError:
+            unheard()
+        raise
+    click.echo(said)
 
 
 def shown(path: str) -> str:

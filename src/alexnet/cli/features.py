@@ -122,9 +122,12 @@ def neighbours(
     loaded = use.model_of(index, model)
     entries = use.nearest(index, loaded, inputs, count, metric, limits)
     codes = refusals(entries)
-    if out and len(codes) < len(entries):
-        use.draw(index, loaded, entries, metric, out, limits)
-    emit(entries, as_json, "\n".join(map(_nearest, entries)))
+
+    def write() -> None:
+        if out and len(codes) < len(entries):
+            use.draw(index, loaded, entries, metric, out, limits)
+
+    emit(entries, as_json, "\n".join(map(_nearest, entries)), write)
     leave("neighbours", codes, len(entries))
 
 

@@ -179,11 +179,9 @@ def compare(runs: tuple[Path, ...], out: Path | None, force: bool, as_json: bool
         new_file(out, force, (".html",))
     folders = comparison.read(runs)
     found = comparison.comparison(folders)
-    if out:
-        comparison_page.write(folders, found, out)
     settings = [(name, *map(comparison_page.setting, values)) for name, values in found["differences"].items()]
     tables = [columns(comparison_page.rows(found))]
     if settings:
         tables.append(columns([("differs in", *(run["run"] for run in found["runs"])), *settings]))
     tables += [comparison_page.pair(pair) for pair in found["paired"]]
-    emit(found, as_json, "\n\n".join(tables))
+    emit(found, as_json, "\n\n".join(tables), lambda: comparison_page.write(folders, found, out) if out else None)

@@ -65,9 +65,7 @@ def bench(
     else:
         found = bench_predict(variant, batches or (1, 8, 32), turns)
         lines = [_speed(f"predict {variant}, batch {row['batch']}", row) for row in found["batches"]]
-    if out:
-        write_json(out, found)
-    emit(found, as_json, "\n".join(lines))
+    emit(found, as_json, "\n".join(lines), lambda: write_json(out, found) if out else None)
 
 
 def _data_lines(found: dict[str, Any]) -> list[str]:

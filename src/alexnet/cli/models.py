@@ -96,14 +96,17 @@ def evaluate(
     if out:
         new_folder(out, force)
     found = run(models[:-1], models[-1], split=split, views=int(views), limits=limits)
-    if out:
-        from alexnet.insight.reports.report import evaluation
 
-        out.mkdir(parents=True, exist_ok=True)
-        evaluation(out, found, models[:-1], models[-1])
+    def write() -> None:
+        if out:
+            from alexnet.insight.reports.report import evaluation
+
+            out.mkdir(parents=True, exist_ok=True)
+            evaluation(out, found, models[:-1], models[-1])
+
     scores = found.scores
     text = f"{scores['split']}: {scores['images']:,} pictures, top-1 {100 * scores['top1']:.2f} %, "
-    emit(scores, as_json, text + f"top-5 {100 * scores['top5']:.2f} %, loss {scores['loss']:.4f}")
+    emit(scores, as_json, text + f"top-5 {100 * scores['top5']:.2f} %, loss {scores['loss']:.4f}", write)
 
 
 @command("alexnet predict cat.jpg --model runs/photos")

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -131,7 +131,7 @@ def _said(turn: dict[str, Any]) -> str:
 def server(model: str, *options: str) -> Iterator[tuple[int, int]]:
     """`alexnet serve` for a while: its port and its process."""
     command = [sys.executable, "-m", "alexnet", "serve", "--json", "--port", "0", "--model", model, *options]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # Ctrl-C is ours
     assert running.stdout is not None
     try:
         line = running.stdout.readline()
@@ -167,13 +167,17 @@ def without_http(model: str, pictures: Path, workers: int, seconds: float) -> fl
     command = [sys.executable, "-m", "alexnet.experiments.bench_serve", model, str(pictures), str(seconds)]
     environ = {**os.environ, **ENVIRONMENT}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environ}
-    running = [subprocess.Popen(command, **pipes) for _ in range(workers)]
-    for one in running:
-        one.stdout.readline()  # type: ignore[union-attr]  # it is ready
-    for one in running:
-        one.stdin.write("\n")  # type: ignore[union-attr]
-        one.stdin.flush()  # type: ignore[union-attr]
-    return sum(float(one.communicate()[0]) for one in running)
+    with ExitStack() as stack:
+        running = []
+        for _ in range(workers):
+            running.append(stack.enter_context(subprocess.Popen(command, **pipes, start_new_session=True)))
+            stack.callback(running[-1].kill)  # where we are interrupted
+        for one in running:
+            one.stdout.readline()  # type: ignore[union-attr]  # it is ready
+        for one in running:
+            one.stdin.write("\n")  # type: ignore[union-attr]
+            one.stdin.flush()  # type: ignore[union-attr]
+        return sum(float(one.communicate()[0]) for one in running)
 
 
 def compute(model: str, pictures: str, seconds: float) -> None:

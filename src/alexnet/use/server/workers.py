@@ -125,6 +125,7 @@ class Workers:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C, which goes to the whole group, is the server's
         )
         worker = Worker(process, slow)
         self.running.append(worker)
