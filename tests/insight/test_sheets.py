@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -12,9 +14,11 @@ from alexnet.errors import UsageError
 from alexnet.insight.reports import sheets
 from alexnet.insight.reports.sheets import Answer, Captioned
 from alexnet.network.variants import variant
+from alexnet.pictures.decode import stored
+from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.use import predict
 from alexnet.weights import onnx_graph
-from alexnet.weights.model import load
+from alexnet.weights.model import BATCH, load
 
 LONG = "a class with a very long name, $x^2$ and ünïcode"
 
@@ -91,14 +95,15 @@ def test_predict_draws_them(tmp_path, easy_picture, classes):
     (tmp_path / "class 1").mkdir()
     for number in range(2):
         easy_picture(0, number).save(tmp_path / "class 1" / f"{number}.png")
-    entries = list(predict.predict(model, [str(tmp_path / "class 1"), "nowhere.png"]))
-    predict.draw(entries, model, tmp_path / "s.png")
+    inputs = [str(tmp_path / "class 1"), "nowhere.png"]
+    entries = dict(enumerate(predict.predict(model, inputs)))
+    predict.draw(entries, inputs, model, tmp_path / "s.png")
     with Image.open(tmp_path / "s.png") as picture:
         assert picture.width > 400
     (tmp_path / "class 1" / "1.png").unlink()  # gone meanwhile
-    predict.draw(entries, model, tmp_path / "one.png")
+    predict.draw(entries, inputs, model, tmp_path / "one.png")
     with pytest.raises(UsageError, match="nothing to draw"):
-        predict.draw(entries[2:], model, tmp_path / "none.png")
+        predict.draw({2: entries[2]}, inputs, model, tmp_path / "none.png")
 
 
 def test_predict_as_a_command(alexnet, tmp_path, easy_picture):
@@ -109,3 +114,27 @@ def test_predict_as_a_command(alexnet, tmp_path, easy_picture):
     assert alexnet(*arguments, tmp_path / "s.png").code == 3 and (tmp_path / "s.png").exists()
     there = alexnet(*arguments, tmp_path / "s.png")
     assert there.code == 2 and "s.png exists" in there.err
+
+
+def test_predict_draws_rows_of_tables(tmp_path, easy_picture, monkeypatch):
+    """The bytes are in the table, whatever its rows are called; a shard draws its own."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    files = [io.BytesIO() for _ in range(BATCH + 4)]
+    for number, file in enumerate(files):
+        easy_picture(number % 3, number).save(file, "PNG")
+    rows = [{"bytes": file.getvalue(), "path": "same.png"} for file in files]
+    rows[1]["bytes"] = b"no picture"
+    parquet.write_table(arrow.Table.from_pylist([{"image": row} for row in rows]), tmp_path / "t.parquet")
+    description = described(variant("lenet-5", 3), 32)
+    model = load(saved(tmp_path / "m.safetensors", description, stirred(description)))
+    shown = []
+    monkeypatch.setattr(sheets, "answers", lambda found, title, path: shown.extend(found))
+    inputs = [str(tmp_path / "t.parquet")]
+    for shard in (WHOLE, Shard(1, 2)):
+        shown.clear()
+        entries = dict(enumerate(predict.predict(model, inputs, shard=shard)))
+        predict.draw(entries, inputs, model, tmp_path / "s.png", shard=shard)
+        drawn = [shard.places(len(rows), BATCH).start + place for place, entry in entries.items() if "top" in entry]
+        assert len(shown) == min(len(drawn), predict.MOST)
+        for place, answer in zip(drawn, shown, strict=False):
+            np.testing.assert_array_equal(answer.picture, stored(rows[place]["bytes"], predict.SIDE, "crop"))

@@ -166,18 +166,18 @@ def predict(
         new_file(sheet, force, (".png",))
     named = or_boxed(model)
     loaded, boxed = load(named), {} if model else {"model": "box"}
-    count, codes, drawn = 0, list[int](), list[dict[str, Any]]()
+    count, codes, drawn = 0, list[int](), dict[int, dict[str, Any]]()
     beside = bool(out or sheet)
     with emitting(as_json, beside) as answer, elsewhere(engine, ray_address, named) as spread, writing(out) as put:
         for entry in use.predict(loaded, inputs, top, int(views), limits, shard, spread):
-            count += 1
             codes += refusals([entry])
             put(entry | boxed)
             answer(entry | boxed, _line(entry))
             if sheet and "error" not in entry and len(drawn) <= use.MOST:
-                drawn.append(entry)
+                drawn[count] = entry
+            count += 1
     if sheet and drawn:
-        use.draw(drawn, loaded, sheet, limits)
+        use.draw(drawn, inputs, loaded, sheet, limits, shard)
     leave("predict", codes, count)
 
 

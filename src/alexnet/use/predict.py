@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +40,18 @@ def predict(
     are the model, a batch with its answers and a few decoded pictures, and the names of all. `spread` has it done on
     other machines (`use.cluster`).
     """
-    every = listed(inputs)
-    pictures = every.part(shard.places(len(every.names), BATCH))
+    pictures = _of_shard(inputs, shard)
     work = Predicting(top, views, limits)
     if spread is None:
         entries = work(model, pictures)
     else:
         entries = chain.from_iterable(spread(work, pictures, TASK))
     yield from progress(entries, len(pictures.names), "predicting")
+
+
+def _of_shard(inputs: Sequence[str], shard: Shard) -> Listing:
+    every = listed(inputs)
+    return every.part(shard.places(len(every.names), BATCH))
 
 
 @dataclass(frozen=True)
@@ -74,20 +78,31 @@ def _answers(model: Model, chunk: list[tuple[str, Pixels | AlexNetError]], top: 
             yield {"path": path, **answer(next(rows), model.classes, top)}
 
 
-def draw(entries: Sequence[Entry], model: Model, path: Path, limits: Limits = LIMITS) -> None:
-    """A sheet of the pictures that were answered, at most MOST, with the probable classes under each (paper, figure 4,
-    left). The true class is that of the folder that a picture lies in, where it is called after one. Raises UsageError
-    where there is no picture; one that has gone meanwhile is left out."""
+def draw(
+    entries: Mapping[int, Entry],
+    inputs: Sequence[str],
+    model: Model,
+    path: Path,
+    limits: Limits = LIMITS,
+    shard: Shard = WHOLE,
+) -> None:
+    """A sheet of pictures that were answered, at most MOST, with the probable classes under each (paper, figure 4,
+    left). `entries` are by the picture's place in what `predict` answered of the same inputs. The true class is that of
+    the folder that a picture lies in, where it is called after one. Raises UsageError where there is no picture; one
+    that has gone meanwhile is left out."""
     from alexnet.insight.reports import sheets
 
-    good = [entry for entry in entries if entry.get("top")]
+    good = {place: entry for place, entry in entries.items() if entry.get("top")}
     if len(good) > MOST:
         say(f"{path}: the first {MOST} pictures")
+    rows = enumerate(islice(_of_shard(inputs, shard).contents(), max(good, default=0) + 1))
+    of_tables = {place: content for place, content in rows if place in good and isinstance(content, bytes)}
     shown = []
-    for entry in good[:MOST]:
+    for place, entry in islice(good.items(), MOST):
         top = [(one["label"], one["probability"]) for one in entry["top"]]
         with suppress(PictureError, NetworkError):
-            picture = stored(contents(entry["path"], limits), SIDE, model.input.resize, limits=limits)
+            data = of_tables.get(place) or contents(entry["path"], limits)
+            picture = stored(data, SIDE, model.input.resize, limits=limits)
             shown.append(sheets.Answer(picture, class_of(entry["path"], model.classes), top))
     if not shown:
         raise UsageError(f"{path}: nothing to draw: no picture could be read")
