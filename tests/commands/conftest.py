@@ -34,6 +34,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             draw(root / "photos" / name / f"{number}.png")
             draw(root / "bad" / name / f"{number}.png")
     draw(root / "picture.png")
+    for part, name, number in product(("train", "test"), range(10), range(2)):
+        draw(root / "tens" / part / str(name) / f"{number}.png")
     (root / "bad" / "ash" / "cut.png").write_bytes((root / "picture.png").read_bytes()[:200])
     description = networks.described(variant("lenet-5", 2), 32)
     model = networks.saved(root / "model.safetensors", description, networks.stirred(description))
@@ -71,18 +73,6 @@ def _damaged(folder: Path, model: bytes) -> None:
     folder.mkdir()
     for name, damage in faults.DAMAGED.items():
         (folder / name).write_bytes(damage(model))
-
-
-@pytest.fixture(scope="session")
-def tens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten classes of two training and two test pictures each."""
-    root = tmp_path_factory.mktemp("tens")
-    rng = np.random.default_rng(1)
-    for part, number, label in product(("train", "test"), range(2), range(10)):
-        path = root / part / str(label) / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
-    return root
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from in_process import run
@@ -72,9 +72,9 @@ def before_the_table(harm: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.skipif(not MAY_MOUNT, reason="mounts: needs root on Linux, and the right to")
 @pytest.mark.parametrize("when", [in_the_run, before_the_table])
-def test_a_disk_that_fills_during_an_experiment(when, disk, tens, desk, monkeypatch, undrawn) -> None:
+def test_a_disk_that_fills_during_an_experiment(when, disk, world, desk, monkeypatch, undrawn) -> None:
     """The same command goes on once there is room."""
-    command = (*EXPERIMENT, tens, "--out", disk / "new")
+    command = (*EXPERIMENT, world / "tens", "--out", disk / "new")
     with monkeypatch.context() as patch:
         when(lambda: fill(disk), patch)
         answer = run(*command)
@@ -86,9 +86,9 @@ def test_a_disk_that_fills_during_an_experiment(when, disk, tens, desk, monkeypa
 
 
 @pytest.mark.parametrize("when", [in_the_run, before_the_table])
-def test_the_folder_of_an_experiment_goes(when, tens, desk, monkeypatch, undrawn) -> None:
+def test_the_folder_of_an_experiment_goes(when, world, desk, monkeypatch, undrawn) -> None:
     when(lambda: shutil.rmtree(desk / "new"), monkeypatch)
-    answer = run(*EXPERIMENT, tens, "--out", "new")
+    answer = run(*EXPERIMENT, world / "tens", "--out", "new")
     last = answer.err.splitlines()[-1]
     assert (answer.code, answer.out) == (7, "") and "new/" in last and "No such file or directory" in last, answer
     assert not (desk / "new").exists()
@@ -96,13 +96,21 @@ def test_the_folder_of_an_experiment_goes(when, tens, desk, monkeypatch, undrawn
 
 # ------------------------------------------------------------------------------------------------------------- signals
 
-SERVE = "serve --model W/model.safetensors --port 0"
-MEASUREMENTS = {  # how many processes it is at when it is interrupted, and after how many seconds with so many
-    "bench train --variant cifar-18pct --batch 2": (2, 1),
-    "bench predict --variant cifar-18pct --batch 1": (2, 3),
-    "bench data W/photos": (2, 5),
-    "bench serve --model W/model.safetensors": (3, 1),
-    "experiment cifar-11pct --quick --data DATA --out new": (1, 9),
+
+class Moment(NamedTuple):
+    """When a signal comes: so long after there are so many processes and a file."""
+
+    processes: int
+    seconds: float
+    file: str = "."
+
+
+MEASUREMENTS = {
+    "bench train --variant cifar-18pct --batch 2": Moment(2, 1),
+    "bench predict --variant cifar-18pct --batch 1": Moment(2, 3),
+    "bench data W/photos": Moment(2, 5),
+    "bench serve --model W/model.safetensors": Moment(3, 1),
+    "experiment cifar-11pct --quick --data W/tens --out new": Moment(1, 0, "new/tenth-0/history.csv"),
 }
 
 
@@ -118,20 +126,20 @@ def processes(mark: str) -> list[str]:
     return found
 
 
-def interrupted(
-    line: str, number: int, seconds: float, sent: signal.Signals, world: Path, tens: Path, desk: Path
-) -> list[str]:
-    """What a command says that is at its n-th process when a signal comes: Ctrl-C for all, SIGTERM for the command."""
+def interrupted(line: str, moment: Moment, sent: signal.Signals, world: Path, desk: Path) -> list[str]:
+    """What a command says to a signal, Ctrl-C for all of its processes or SIGTERM for the first, before all end."""
     temporary = desk / "temporary"
     temporary.mkdir()
-    words = [word.replace("W/", f"{world}/").replace("DATA", str(tens)) for word in line.split()]
+    words = [word.replace("W/", f"{world}/") for word in line.split()]
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     command = [sys.executable, "-m", "alexnet", *words]
     process = subprocess.Popen(command, **pipes, env=environment, cwd=desk, start_new_session=True)
-    while len(processes(str(temporary))) < number and process.poll() is None:
+    while process.poll() is None and not (
+        len(processes(str(temporary))) >= moment.processes and (desk / moment.file).exists()
+    ):
         time.sleep(0.1)
-    time.sleep(seconds)
+    time.sleep(moment.seconds)
     (os.killpg if sent == signal.SIGINT else os.kill)(process.pid, sent)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + sent, "") and "Traceback" not in err, err
@@ -149,19 +157,18 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", SIGNALS, ids=SIGNALS.values())
 @pytest.mark.parametrize("line", MEASUREMENTS, ids=[" ".join(line.split()[:2]) for line in MEASUREMENTS])
-def test_measuring_is_interrupted(line: str, sent: signal.Signals, world: Path, tens: Path, desk: Path) -> None:
-    said = interrupted(line, *MEASUREMENTS[line], sent, world, tens, desk)
+def test_measuring_is_interrupted(line: str, sent: signal.Signals, world: Path, desk: Path) -> None:
+    said = interrupted(line, MEASUREMENTS[line], sent, world, desk)
     if line.startswith("bench "):
-        assert said == [f"alexnet: {SIGNALS[sent]}"]
-        assert [place.name for place in desk.iterdir()] == ["temporary"]
+        assert said == [f"alexnet: {SIGNALS[sent]}"] and [place.name for place in desk.iterdir()] == ["temporary"]
     else:
-        assert len(said) == 1 and json.loads((desk / "new" / "experiment.json").read_text())["quick"]
+        assert len(said) == 1 and "go on with: alexnet train --resume new/tenth-0" in said[0]
+        assert "UNFINISHED" in (desk / "new" / "table.md").read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(
-    "seconds", [0, pytest.param(0.5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)]
-)
-def test_a_server_is_interrupted_while_it_starts(seconds: float, world: Path, tens: Path, desk: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, *(pytest.param(late, marks=pytest.mark.slow) for late in (0.5, 1))])
+def test_a_server_is_interrupted_while_it_starts(seconds: float, world: Path, desk: Path) -> None:
     """Ctrl-C is for its processes too, which have not learnt yet to leave it to the server."""
-    assert interrupted(SERVE, 2, seconds, signal.SIGINT, world, tens, desk) == ["alexnet: interrupted"]
+    line = "serve --model W/model.safetensors --port 0"
+    assert interrupted(line, Moment(2, seconds), signal.SIGINT, world, desk) == ["alexnet: interrupted"]
