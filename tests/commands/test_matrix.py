@@ -33,7 +33,7 @@ COMMANDS = (  # everything that takes data, a model or runs; `new` is what each 
     "compare W/run W/again --out new.html",
     "export W/model.safetensors --to onnx --out new.onnx",
     "compress W/run --data W/photos --epochs 1 --ratio 4 --out new.safetensors",
-    "bench train --variant cifar-18pct --batch 2 --turns 1 --out new.json",
+    "bench serve --model W/model.safetensors --turns 1 --seconds 1 --out new.json",
     "experiment cifar-11pct --quick --data W/tens --out new",
     "serve --model W/model.safetensors --port 0",
 )
