@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     atexit.register(gc.freeze)  # nor when the program ends: a fifth of the time of a prediction
     _open_streams()
     signal.signal(signal.SIGTERM, _terminated)
+    if not os.path.isabs(os.environ.get("XDG_CACHE_HOME") or os.sep):
+        del os.environ["XDG_CACHE_HOME"]  # invalid, says its specification; matplotlib would write it here all the same
     if asked := os.environ.get(COMPLETE):
         sys.exit(shell_complete(cli, {}, "alexnet", COMPLETE, asked))
     try:

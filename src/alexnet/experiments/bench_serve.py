@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet.environment import environment
-from alexnet.errors import AlexNetError, UsageError
+from alexnet.errors import AlexNetError, StorageError, UsageError
 from alexnet.experiments.bench import process
 from alexnet.pictures import patterns
 from alexnet.pictures.layout import is_picture
@@ -158,7 +158,8 @@ def load(
     command = [sys.executable, "-m", "alexnet.experiments.load", json.dumps(settings | {"path": path, "form": form})]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise AlexNetError(f"the clients failed: {(done.stderr.splitlines() or ['without a word'])[-1]}")
+        kind = StorageError if done.returncode == StorageError.exit_code else AlexNetError
+        raise kind(f"the clients failed: {(done.stderr.splitlines() or ['without a word'])[-1]}")
     return dict(json.loads(done.stdout))
 
 

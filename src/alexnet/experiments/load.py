@@ -18,6 +18,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from alexnet.errors import StorageError
+
 BOUNDARY = b"alexnet"
 PATIENCE = 60.0  # seconds until an answer counts as lost
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -126,4 +128,9 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(json.loads(sys.argv[1]))))
+    try:
+        found = run(json.loads(sys.argv[1]))
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror or error}\n")
+        sys.exit(StorageError.exit_code)
+    sys.stdout.write(json.dumps(found))
