@@ -1,7 +1,8 @@
 """Whether explanations point at what matters, and agree with captum's: writes results/explanations.json.
 
-    alexnet train patterns --epochs 14 --set size=127 --out RUN
-    python benchmarks/explanations.py RUN
+    alexnet train patterns --epochs 14 --set size=127 --out plain
+    alexnet train patterns --epochs 14 --set size=127 --set label_smoothing=0.1 --out smoothed
+    python benchmarks/explanations.py plain smoothed
 
 A test picture of the patterns shows one patch on a plain ground, and the program that draws it knows where: the peak
 of a class's evidence must lie on the patch. Counted over the pictures that the model gets right; beside it what would
@@ -123,7 +124,8 @@ def untrained(model: Model) -> Model:
     return Model(TorchEngine(network, model.engine.pixels), model.description)
 
 
-def main(run: str) -> None:
+def pointed(run: str) -> dict[str, Any]:
+    """What is found of one model."""
     model = alexnet.load(run)
     beginner = untrained(model)
     every = shown(model, PICTURES)
@@ -134,9 +136,10 @@ def main(run: str) -> None:
         | {layer: pointing(model, partial(explain.evidence, layer=layer, kind=kind), few) for layer in earlier}
         for kind in explain.CAMS
     }
-    figures = {
+    return {
         "model": model.variant.name,
         "size": model.input.size,
+        "label_smoothing": model.description.trained["recipe"]["label_smoothing"],
         "scores": model.scores,
         "grad-cam": cams,
         "grad-cam, untrained": pointing(beginner, explain.evidence, every),
@@ -144,8 +147,7 @@ def main(run: str) -> None:
         "saliency": {kind: pointing(model, partial(explain.sensitivity, kind=kind), few) for kind in SALIENCY},
         "difference_from_captum": differences(model, every.first(COMPARED)),
     }
-    record("explanations", figures)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    record("explanations", {"models": [pointed(run) for run in sys.argv[1:]]})

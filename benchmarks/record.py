@@ -1,7 +1,7 @@
 """Raw results, what stands behind a number in a document: the figures with machine, versions, command and date.
 
 A benchmark calls `record`; `python benchmarks/record.py RUN results/NAME.json` keeps a run: its configuration, every
-epoch, the scores. Of paths on this machine only the names are kept.
+epoch, the scores; of several it keeps what `alexnet compare` finds. Of paths on this machine only the names are kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.environment import command, environment
+from alexnet.insight.reports import comparison
 from alexnet.storage import write_json
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -46,4 +47,5 @@ def of_run(run: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    record(Path(sys.argv[2]).stem, of_run(Path(sys.argv[1])))
+    *runs, out = map(Path, sys.argv[1:])
+    record(out.stem, of_run(runs[0]) if len(runs) == 1 else comparison.comparison(comparison.read(runs)))

@@ -95,7 +95,7 @@ SURROUNDINGS = {
         f"{HERE} mount -o remount,ro none . && ", codes=(7,), says="Read-only file system", mounts=True
     ),
     "a full disk": Surrounding(
-        f"{HERE} head -c 64k /dev/zero > filler; ", codes=(7,), says="No space left on device", mounts=True
+        f"{HERE} head -c 64k /dev/zero > filler; ", codes=(7,), says="No space left on device|make room", mounts=True
     ),
     "no room for temporary files": Surrounding(
         f"( {HERE} true ) && head -c 64k /dev/zero > disk/filler; export TMPDIR=$PWD/disk; ", mounts=True

@@ -59,9 +59,9 @@ def grad_cam(
 ) -> Floats:
     """Heat where the maps of a layer speak for the target.
 
-    mean: each map counts by its mean gradient: Grad-CAM (Selvaraju and others 2017). It may find nothing for an answer
-    that is right and sure, since a map that speaks for the class in one place may speak against it on average. local:
-    each value counts by its own gradient (LayerCAM: Jiang and others 2021).
+    mean: each map counts by its mean gradient: Grad-CAM (Selvaraju and others 2017). Of networks trained with label
+    smoothing it may find nothing for an answer that is right and sure. local: each value counts by its own gradient
+    (LayerCAM: Jiang and others 2021).
 
     The map has the layer's grid; each of its cells stands where the middle of its receptive field lies in the picture,
     which need not be where stretching the map over the picture would put it. `layer`: any that gives maps; by default

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO
 
-from alexnet.errors import AlexNetError
+from alexnet.errors import AlexNetError, StorageError
 from alexnet.insight.features.neighbours import Index
 from alexnet.use.server import alike, answers
 from alexnet.use.server.batching import PREDICT
@@ -40,8 +40,9 @@ def main() -> None:
         index = alike.opened(settings["index"], settings["model"]) if settings["index"] is not None else None
         which = [file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns]
         send(replies, {"ready": answers.about(model, settings["model"]), "file": which})
-    except AlexNetError as error:
-        send(replies, {"error": str(error), "kind": type(error).__name__})
+    except (AlexNetError, OSError) as error:  # the second of a library, torch's own import among them
+        kind = type(error) if isinstance(error, AlexNetError) else StorageError
+        send(replies, {"error": str(error), "kind": kind.__name__})
         return
     frames: Frames = SimpleQueue()
     Thread(target=take, args=(sys.stdin.buffer, frames), daemon=True).start()
