@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from compression import decoding
 from numpy.typing import NDArray
 from PIL import Image
 from record import record
@@ -71,6 +72,7 @@ def main(data: str, strange: str, compressed: str) -> None:
         {
             "compression": json.loads(Path(compressed).read_text("utf-8")) | {"path": files.BOX.name},
             "bytes": size,
+            "decode_seconds": decoding(files.BOX),
             "scores": {key: scores[key] for key in ("split", "images", "top1", "loss", "per_class", "confusion")},
             "sure": {"of test pictures": sure(known), "of other things": sure(unknown)},
             "tells_other_things_apart_auroc": float(roc_auc_score(is_strange, strangeness)),

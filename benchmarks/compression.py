@@ -19,10 +19,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from record import RESULTS, record
 
+from alexnet.environment import keep_memory
 from alexnet.insight.reports.plots import write
 from alexnet.pictures.layout import TEST
 from alexnet.use.compress import compress
-from alexnet.weights import coded, files, torch_engine
+from alexnet.weights import files, torch_engine
 
 CURVE = RESULTS.parent / "docs" / "pictures" / "compression.png"
 
@@ -42,16 +43,15 @@ def measure(run: Path, data: str, ratio: float, work: Path) -> dict[str, Any]:
 
 
 def decoding(path: Path, times: int = 5) -> float:
-    """Seconds from the file's parts to tensors, median."""
+    """Seconds from the file's parts to tensors, median; blocks of memory are kept, as where a model is loaded."""
+    keep_memory()
     description = files.describe(path)
     stored = {name: tensor.clone() for name, tensor in files.tensors(path).items()}
-    shapes = {name: tuple(t.shape) for name, t in torch_engine.skeleton(description.variant).state_dict().items()}
-    names = [name for name in shapes if name + coded.GAPS in stored]
+    expected = dict(torch_engine.skeleton(description.variant, description.input.size).state_dict())
     taken = []
     for _ in range(times):
         started = time.perf_counter()
-        for name in names:
-            torch_engine.tensor(coded.decode({p: stored[name + p].numpy() for p in coded.PARTS}, shapes[name]))
+        torch_engine.decoded(path, stored, expected)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -129,7 +130,7 @@ def _checked(
     expected = dict(network.state_dict())
     if description.input.mean_picture:
         expected[files.MEAN_PICTURE] = torch.empty(description.input.size, description.input.size, 3, device="meta")
-    tensors = _decoded(path, stored, expected)
+    tensors = decoded(path, stored, expected)
     files.compare(path, expected, tensors, "its description")
     for name in tensors.keys() & stored.keys():
         # In numpy, on one thread: torch's two wait for each other at every block, for a second where others compute.
@@ -140,17 +141,23 @@ def _checked(
     return _in_use(network), tensors
 
 
-def _decoded(path: Path, stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def decoded(path: Path, stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file with those of a compressed one in place of their parts. Raises WeightsError."""
-    tensors = dict(stored)
-    for name in [name for name in expected if name + coded.GAPS in stored and name not in stored]:
+    names = [name for name in expected if name + coded.GAPS in stored and name not in stored]
+    parts = {name + part for name in names for part in coded.PARTS}
+
+    def weight(name: str) -> coded.Coded:
         try:
-            parts = {part: tensors.pop(name + part).numpy() for part in coded.PARTS}
-            weight = coded.decode(parts, tuple(expected[name].shape))
+            own = {part: stored[name + part].numpy() for part in coded.PARTS}
+            return coded.decode(own, tuple(expected[name].shape))
         except (ValueError, KeyError) as error:
             raise WeightsError(f"{path}: {name} cannot be decoded: {error}") from None
-        tensors[name] = tensor(weight)
-    return tensors
+
+    names.sort(key=lambda name: -expected[name].numel())
+    with ThreadPoolExecutor() as pool:  # one beside another, the largest first
+        weights = dict(zip(names, pool.map(weight, names), strict=True))
+    plain = {name: found for name, found in stored.items() if name not in parts}
+    return plain | {name: tensor(found) for name, found in weights.items()}
 
 
 def tensor(weight: coded.Coded) -> Tensor:
