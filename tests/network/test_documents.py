@@ -24,7 +24,9 @@ def test_json_round_trip(name: str) -> None:
     assert documents.from_json(json.loads(json.dumps(documents.to_json(value)))) == value
 
 
-initial = st.one_of(st.floats(0.0, 10.0), st.sampled_from(["he", "glorot", "glorot-uniform", "lecun", "torch"]))
+initial = st.one_of(
+    st.floats(0.0, 10.0), st.sampled_from(["he", "gabor", "glorot", "glorot-uniform", "lecun", "torch"])
+)
 biases = st.one_of(st.none(), st.floats(-2.0, 2.0))
 small = st.integers(1, 8)
 any_layer = st.one_of(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from alexnet.errors import UsageError
 from alexnet.network import architecture as a
-from alexnet.network.model import build, deviation, skeleton
+from alexnet.network.initial import deviation, gabor
+from alexnet.network.model import build, skeleton
 from alexnet.network.variants import VARIANTS, variant
 
 ONE_OUTPUT = "yenigun-batch-norm"  # tells two classes apart, and no other number of them
@@ -154,6 +155,24 @@ def test_rules_agree_with_torchs(shape: tuple[int, ...]) -> None:
     assert deviation("lecun", weight) == pytest.approx(linear / math.sqrt(fan_in))
     assert deviation("glorot", weight) == pytest.approx(linear * math.sqrt(2 / (fan_in + fan_out)))
     assert deviation(0.03, weight) == 0.03
+
+
+@pytest.mark.parametrize(("channels", "side"), [(3, 11), (1, 11), (4, 7)])
+def test_first_kernels_are_waves_half_of_them_blind_to_colour(channels: int, side: int) -> None:
+    """Figure 3 of the paper: smooth, of many directions, one column without colour."""
+    generator = torch.Generator().manual_seed(0)
+    kernels = gabor(torch.Size((96, channels, side, side)), 1.5, generator)
+    torch.testing.assert_close(kernels.flatten(1).norm(dim=1), torch.full((96,), 1.5))
+    grey, coloured = kernels[:48], kernels[48:]
+    torch.testing.assert_close(grey, grey[:, :1].expand_as(grey))
+    assert grey.mean((1, 2, 3)).abs().max() < 1e-6
+    if channels > 1:
+        assert (coloured.std(1).mean((1, 2)) > 0.01 * 1.5 / side).all()
+    power = torch.fft.fft2(kernels).abs().square().sum((0, 1))
+    coarse = torch.fft.fftfreq(side).abs() < 0.35
+    assert power[coarse][:, coarse].sum() > 0.9 * power.sum()  # of noise it would be about half
+    across, down = (kernels.diff(dim=d).square().sum((1, 2, 3)) for d in (3, 2))
+    assert min((across > 2 * down).sum(), (down > 2 * across).sum()) > 15
 
 
 def test_a_value_of_ones_own_is_drawn_as_it_says() -> None:

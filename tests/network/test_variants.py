@@ -103,7 +103,7 @@ STARTS: dict[str, list[tuple[float | str, float | None]]] = {
     **{"bvlc-alexnet": caffe(0.1), "caffenet": caffe(1)},
     **{"torchvision": [("torch", None)] * 8, "arham-pytorch": [("torch", None)] * 8},
     **{"le-keras": [("glorot-uniform", 0)] * 8, "yenigun-batch-norm": [("glorot-uniform", 0)] * 8},
-    "batch-norm": [HE, HE, HE, HE, HE, HE, HE, (0.01, 0)],
+    "batch-norm": [("gabor", None), HE, HE, HE, HE, HE, HE, (0.01, 0)],
     "cifar-18pct": [(1e-4, 0), (0.01, 0), (0.01, 0), (0.01, 0)],
     **dict.fromkeys(["cifar-13pct", "cifar-11pct"], CIFAR_START),
     **dict.fromkeys(FIGURE_1, CIFAR_START),
@@ -345,6 +345,9 @@ def test_initial_values(built: tuple[str, nn.Sequential]) -> None:
     for (key, layer), (rule, bias) in zip(layers.items(), STARTS[name], strict=True):
         weight, place = layer.weight.detach(), layer.weight.shape[0] if isinstance(layer, nn.Conv2d) else 1
         n, reads = weight.numel(), weight[0].numel()
+        if rule == "gabor":  # as long as He's are in the mean, but not normally distributed
+            assert (weight.flatten(1).norm(dim=1) - math.sqrt(2)).abs().max() < 1e-5 and layer.bias is None
+            continue
         writes = place * math.prod(weight.shape[2:]) if isinstance(layer, nn.Conv2d) else weight.shape[0]
         if isinstance(rule, str):
             variance = {"he": 2 / reads, "lecun": 1 / reads, "torch": 1 / (3 * reads)}

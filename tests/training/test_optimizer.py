@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from alexnet.training.optimizer import make_optimizer, one_cycle, rate, set_rate, stalls, stopped
+from alexnet.training.optimizer import make_optimizer, one_cycle, orthogonal, rate, set_rate, stalls, stopped
 from alexnet.training.recipe import Phase, Recipe, phase_at
 from alexnet.training.recipes import recipe
 
@@ -257,3 +257,83 @@ def test_the_linear_rule_and_its_warm_up():
     smaller = dataclasses.replace(asked, batch_size=32)
     assert rate(smaller, 0, steps, []) == rate(smaller, steps - 1, steps, []) == pytest.approx(0.0025)
     assert rate(dataclasses.replace(asked, reference_batch=0, warm_up_epochs=0.0), 0, steps, []) == 0.01
+
+
+# --------------------------------------------------------------------------------------------- orthogonalised momentum
+
+MUON = Recipe("muon", "", "", update="muon", learning_rate=0.01, momentum=0.95, weight_decay=0.1)
+
+
+def kernels(groups: int = 1) -> nn.Sequential:
+    layers = nn.Sequential()
+    layers.add_module("conv1", nn.Conv2d(4, 8, 3, groups=groups, bias=False))
+    layers.add_module("fc2", nn.Linear(5, 6))
+    return layers
+
+
+def stepped(layers: nn.Module, steps: int) -> torch.optim.Optimizer:
+    optimizer = make_optimizer(layers, MUON)
+    for gradients in drawn_like(layers, steps):
+        for name, parameter in layers.named_parameters():
+            parameter.grad = gradients[name].to(parameter.dtype)
+        optimizer.step()
+    return optimizer
+
+
+def test_a_matrix_keeps_its_directions_and_loses_its_lengths():
+    for rows, columns in ((6, 40), (40, 6), (8, 8)):
+        matrix = torch.randn(2, rows, columns, generator=torch.Generator().manual_seed(rows))
+        u, lengths, v = torch.linalg.svd(matrix, full_matrices=False)
+        inside = u.mT @ orthogonal(matrix) @ v.mT
+        diagonal, kept = torch.diagonal(inside, dim1=1, dim2=2), lengths > lengths.amax(1, keepdim=True) / 10
+        assert ((diagonal > 0.6) & (diagonal < 1.3))[kept].all()
+        assert (inside - torch.diag_embed(diagonal)).abs().max() < 0.05
+
+
+def test_muon_takes_the_steps_of_torchs_own_and_adamw_the_rest():
+    """torch's takes matrices alone."""
+    layers = kernels()
+    matrix = nn.Parameter(layers.conv1.weight.detach().flatten(1).clone())
+    others = [nn.Parameter(p.detach().clone()) for p in layers.fc2.parameters()]
+    theirs = torch.optim.Muon([matrix], 0.01, 0.1, 0.95, adjust_lr_fn="match_rms_adamw")
+    adamw = torch.optim.AdamW(others, 0.01, (0.95, 0.999), weight_decay=0.1)
+    before = layers.conv1.weight.detach().clone()
+    for gradients in drawn_like(layers, 5):
+        matrix.grad = gradients["conv1.weight"].float().flatten(1)
+        for parameter, name in zip(others, ("fc2.weight", "fc2.bias"), strict=True):
+            parameter.grad = gradients[name].float()
+        theirs.step()
+        adamw.step()
+    stepped(layers, 5)
+    moved, expected = layers.conv1.weight.detach() - before, matrix.detach().view_as(before) - before
+    assert (moved - expected).norm() < 0.02 * expected.norm()  # theirs is in bfloat16 everywhere
+    for ours, other in zip(layers.fc2.parameters(), others, strict=True):
+        torch.testing.assert_close(ours, other)
+
+
+def test_columns_move_as_they_would_on_devices_of_their_own():
+    both = kernels(groups=2)
+    gradient = drawn_like(both, 1)[0]["conv1.weight"].float()
+    before = both.conv1.weight.detach().clone()
+    both.conv1.weight.grad = gradient
+    make_optimizer(both, MUON).step()
+    for rows in (slice(0, 4), slice(4, 8)):
+        own = nn.Sequential()
+        own.add_module("conv1", nn.Conv2d(2, 4, 3, bias=False))
+        own.conv1.weight.data.copy_(before[rows])
+        own.conv1.weight.grad = gradient[rows].clone()
+        make_optimizer(own, MUON).step()
+        torch.testing.assert_close(own.conv1.weight, both.conv1.weight[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_muon_stays_where_a_loss_was_not_finite():
+    layers = kernels()
+    optimizer = stepped(layers, 2)
+    before = [p.detach().clone() for p in layers.parameters()]
+    velocity = optimizer.state[layers.conv1.weight]["momentum_buffer"].clone()
+    for parameter in layers.parameters():
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.step()
+    assert all(torch.equal(p, b) for p, b in zip(layers.parameters(), before, strict=True))
+    assert torch.equal(optimizer.state[layers.conv1.weight]["momentum_buffer"], velocity)

@@ -18,7 +18,7 @@ from alexnet.errors import UsageError
 Shape = tuple[int, ...]
 MOST_SIDE = 4096  # of a picture
 LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue: ITU-R BT.601, which Pillow's conversion to "L" uses too
-Initial = float | Literal["he", "glorot", "glorot-uniform", "lecun", "torch"]
+Initial = float | Literal["he", "gabor", "glorot", "glorot-uniform", "lecun", "torch"]
 
 
 class Collapse(ValueError):
@@ -362,6 +362,17 @@ def scores(variant: Variant) -> int | None:
     """How many values come out: two of a ZeroLogit, else the units of the last fully connected layer."""
     ends = [layer for _, layer in variant.layers if isinstance(layer, Linear | ZeroLogit)][-1:]
     return next((end.units if isinstance(end, Linear) else 2 for end in ends), None)
+
+
+def uninitialised(layer: Layer) -> Layer:
+    """The layer with the same initial values whatever it began with."""
+    match layer:
+        case Local():
+            return dataclasses.replace(layer, std=0.0, bias=0.0)
+        case Conv() | Linear():
+            return dataclasses.replace(layer, std=0.0, bias=None if layer.bias is None else 0.0)
+        case _:
+            return layer
 
 
 def with_dropout(variant: Variant, p: float) -> Variant:

@@ -23,6 +23,7 @@ from alexnet.network import layers
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 LEVELS = 255  # of what goes into an int8 product, from 0 to the largest value of each picture; uint8
 LARGEST = 127  # of an int8 weight
+AT_ONCE = 8  # pictures whose maps are in memory
 # How a product comes out: unit, zero, type, and nothing done to it.
 AS_IT_IS: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
 
@@ -127,6 +128,24 @@ class SparseLinear(nn.Module):
         return torch.addmm(self.bias, self.weight, x.float().t()).t().to(x.dtype)
 
 
+class InForm(nn.Sequential):
+    """A network in use; on a CPU it computes maps for a few pictures at a time, which fit the cache, and vectors for
+    all, since the matrices are large."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        children = list(self)
+        here = input.device.type == "cpu"
+        cut = next((i for i, child in enumerate(children) if here and isinstance(child, nn.Flatten)), 0)
+        maps = [_through(children[:cut], some) for some in input.split(AT_ONCE)] if cut else [input]
+        return _through(children[cut:], torch.cat(maps))
+
+
+def _through(children: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for child in children:
+        x = child(x)
+    return x
+
+
 def in_form(network: nn.Sequential, rows: Rows, precision: Precision = "auto") -> nn.Sequential:
     """A network (in use, not in training) in the form in which its device answers fastest, or as `precision` says.
 
@@ -203,7 +222,7 @@ def converted(network: nn.Sequential, rows: Rows, dtype: torch.dtype, int8: bool
                 children[name] = deepcopy(child).to(dtype)
         folded = folds
         positive = _positive(child, positive)
-    return nn.Sequential(children).eval()
+    return InForm(children).eval()
 
 
 def _positive(layer: nn.Module, before: bool) -> bool:

@@ -1,15 +1,19 @@
-"""What torch lacks or does slowly, as modules: response normalisation, two convolutions, dropout, the first stage."""
+"""What torch lacks or does slowly, as modules: response normalisation, two convolutions, the fully connected layer in
+bfloat16, dropout, the first stage."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from alexnet.network.architecture import LUMA, Input, Shape
 from alexnet.network.response_norm import Norm, response_norm
+
+ROWS = 512  # of the gradient of a matrix, in one block
 
 
 class ResponseNorm(nn.Module):
@@ -75,6 +79,41 @@ class LocalConv2d(nn.Module):
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.window.items())
+
+
+class Linear(nn.Linear):
+    """Fully connected layer that in training, where autocast has a CPU compute in bfloat16, keeps no copy of its
+    weights in that type: the matrices are large, and the copies would stay until the backward pass."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        here = input.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
+        if not here or torch.compiler.is_compiling():
+            return super().forward(input)
+        narrow = torch.get_autocast_dtype("cpu")
+        bias = None if self.bias is None else self.bias.to(narrow)
+        result: Tensor = _NarrowProduct.apply(input.to(narrow), self.weight, bias)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _NarrowProduct(torch.autograd.Function):
+    """x Wᵀ + b of narrow x [N, in] and b [out] and float32 W [out, in]; what autocast gives, to the bit."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(x, weight.to(x.dtype), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        (x, weight), (gradient,) = ctx.saved_tensors, gradients
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        total = None
+        if of_weight:
+            total = torch.empty_like(weight)
+            for place, rows in zip(total.split(ROWS), gradient.split(ROWS, dim=1), strict=True):
+                place.copy_(rows.t() @ x)  # in blocks that fit the cache
+        return gradient @ weight.to(x.dtype) if of_x else None, total, gradient.sum(0) if of_bias else None
 
 
 class MaskDropout(nn.Dropout):

@@ -6,11 +6,12 @@ import math
 from collections import OrderedDict
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from alexnet.errors import UsageError
 from alexnet.network import architecture as a
 from alexnet.network import layers
+from alexnet.network.initial import initialise
 from alexnet.network.variants import variant as named_variant
 
 
@@ -25,7 +26,7 @@ def module(row: a.Row) -> nn.Module:
         case a.Local(kernel=kernel, stride=stride, padding=padding):
             return layers.LocalConv2d(row.input, row.output, kernel, stride, padding)
         case a.Linear(units=units, bias=bias):
-            return nn.Linear(math.prod(row.input), units, bias=bias is not None)
+            return layers.Linear(math.prod(row.input), units, bias=bias is not None)
         case a.ReLU():
             return nn.ReLU()
         case a.Tanh():
@@ -90,33 +91,3 @@ def build(
         elif isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             child.reset_parameters()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def initialise(child: nn.Conv2d | nn.Linear | layers.LocalConv2d, layer: a.Layer, generator: torch.Generator) -> None:
-    """Draw weights from N(0, std²), or by the rule that `layer.std` names, and set the biases."""
-    assert isinstance(layer, a.Weighted)
-    weight, bias = child.weight.data, child.bias
-    fan_in = weight[0].numel()
-    if layer.std == "torch":
-        bound = 1 / math.sqrt(fan_in)  # what kaiming_uniform_(a=√5), torch's default, comes to
-        weight.uniform_(-bound, bound, generator=generator)
-        if bias is not None:
-            bias.data.uniform_(-bound, bound, generator=generator)
-        return
-    std = deviation(layer.std, weight)
-    if layer.std == "glorot-uniform":
-        weight.uniform_(-math.sqrt(3) * std, math.sqrt(3) * std, generator=generator)
-    else:
-        weight.normal_(0.0, std, generator=generator)
-    if bias is not None and layer.bias is not None:
-        bias.data.fill_(layer.bias)
-
-
-def deviation(std: a.Initial, weight: Tensor) -> float:
-    """The standard deviation that a rule gives for this weight: He 2/in, Glorot 2/(in+out), LeCun 1/in."""
-    if isinstance(std, float | int):
-        return float(std)
-    fan_in, fan_out = weight[0].numel(), weight.shape[0] * math.prod(weight.shape[2:])
-    glorot = 2 / (fan_in + fan_out)
-    variance = {"he": 2 / fan_in, "glorot": glorot, "glorot-uniform": glorot, "lecun": 1 / fan_in}[std]
-    return math.sqrt(variance)

@@ -12,7 +12,15 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from alexnet.errors import UsageError, WeightsError, unknown
-from alexnet.network.architecture import BatchNorm, Variant, Weighted, with_classes, with_dropout
+from alexnet.network.architecture import (
+    BatchNorm,
+    Layer,
+    Variant,
+    Weighted,
+    uninitialised,
+    with_classes,
+    with_dropout,
+)
 from alexnet.storage import link
 from alexnet.training.recipe import Recipe
 from alexnet.weights import files, torch_engine
@@ -111,10 +119,13 @@ def last(variant: Variant) -> str:
 
 
 def same(variant: Variant, other: Variant) -> bool:
-    """Whether two networks are one but for the number of their classes and their dropout, neither of which the weights
-    below the last layer know of."""
-    layers = with_dropout(with_classes(variant, other.classes), 0.0).layers
-    return (layers, variant.channels) == (with_dropout(other, 0.0).layers, other.channels)
+    """Whether two networks are one but for the number of their classes, their dropout and their initial values, none of
+    which the weights below the last layer know of."""
+
+    def plain(value: Variant) -> list[tuple[str, Layer]]:
+        return [(name, uninitialised(layer)) for name, layer in with_dropout(value, 0.0).layers]
+
+    return (plain(with_classes(variant, other.classes)), variant.channels) == (plain(other), other.channels)
 
 
 def frozen(variant: Variant, patterns: str) -> tuple[str, ...]:

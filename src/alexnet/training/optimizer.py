@@ -11,31 +11,37 @@ from typing import Any
 import torch
 from torch import nn
 
+from alexnet.network.inference import has_bfloat16
 from alexnet.network.layers import LocalConv2d
 from alexnet.training.recipe import Recipe
 
 History = Sequence[Mapping[str, Any]]
 
-BUFFERS = {"sgd": 1, "adam": 2, "adamw": 2, "lars": 1}
-"""Tensors that an update rule keeps beside each weight."""
+BUFFERS = {"sgd": 1, "adam": 2, "adamw": 2, "lars": 1, "muon": 2}
+"""Tensors that an update rule keeps beside each weight, at most."""
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's update rule over the network's parameters that learn, in groups of equal rates and decay."""
-    groups: dict[tuple[float, tuple[float, ...]], list[nn.Parameter]] = {}
+    groups: dict[tuple[int, float, tuple[float, ...]], list[nn.Parameter]] = {}
     above = layers_above(network)
+    convolutions = {f"{n}.weight": x for n, x in network.named_children() if isinstance(x, nn.Conv2d)}
+    columns = max((layer.groups for layer in convolutions.values()), default=1)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(factors(name, recipe, above.get(name.split(".")[0], 0)), []).append(parameter)
+            parts = 0 if name not in convolutions else 1 if len(parameter) % columns else columns
+            alike = parts, *factors(name, recipe, above.get(name.split(".")[0], 0))
+            groups.setdefault(alike, []).append(parameter)
     described = [
-        {"params": parameters, "rates": rates, "weight_decay": recipe.weight_decay * decay}
-        for (decay, rates), parameters in groups.items()
+        {"params": parameters, "rates": rates, "weight_decay": recipe.weight_decay * decay, "columns": parts}
+        for (parts, decay, rates), parameters in groups.items()
     ]
     if recipe.update == "sgd":
         return torch.optim.SGD(described, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
     if recipe.update == "lars":
         return Lars(described, recipe.learning_rate, recipe.momentum, recipe.trust)
-    rule = torch.optim.Adam if recipe.update == "adam" else torch.optim.AdamW
+    rules: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
+    rule = rules[recipe.update]
     return rule(described, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.eps, fused=True)
 
 
@@ -77,6 +83,58 @@ class Lars(torch.optim.Optimizer):
             return
         velocity.copy_(moved)
         parameter.sub_(moved)
+
+
+class Muon(torch.optim.AdamW):
+    """Orthogonalised momentum for the kernels of convolutions, AdamW for all else (Jordan et al. 2024,
+    kellerjordan.github.io/posts/muon).
+
+    A kernel's momentum, seen as a matrix [maps, what a map reads] for each column of the network, which may lie on
+    devices of their own, is replaced by the nearest matrix whose rows are orthogonal, and scaled so that its values
+    are as large as Adam's steps are: 0.2 in the root of their mean square (Liu et al., arXiv 2502.16982, section 2.2).
+    Matrices of fully connected layers are too large for it on a processor. As of the fused optimizers, nothing moves
+    where `found_inf` is not 0.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for kernel in group["params"] if group["columns"] else ():
+                if kernel.grad is not None and group["lr"] > 0:  # a rate of 0 freezes
+                    self._move(kernel, kernel.grad, group)
+                kernel.grad = None  # so that AdamW passes it over
+        super().step()
+
+    def _move(self, kernel: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state, momentum = self.state[kernel], group["betas"][0]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(kernel)
+        velocity = state["momentum_buffer"].lerp(gradient, 1 - momentum)
+        ahead = gradient.lerp(velocity, momentum)  # Nesterov's
+        moved = orthogonal(ahead.unflatten(0, (group["columns"], -1)).flatten(2)).view_as(ahead)
+        moved.mul_(0.2 * math.sqrt(max(kernel.shape[0] // group["columns"], kernel[0].numel())))
+        moved.add_(kernel, alpha=group["weight_decay"]).mul_(-group["lr"])
+        found_inf = getattr(self, "found_inf", None)
+        if found_inf is not None:
+            bad = found_inf > 0
+            velocity = torch.where(bad, state["momentum_buffer"], velocity)
+            moved.masked_fill_(bad, 0.0)
+        state["momentum_buffer"].copy_(velocity)
+        kernel.add_(moved)
+
+
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """float [N, rows, columns] → about the nearest with orthogonal rows of length 1 (columns, where rows are more), by
+    five steps of the iteration of Newton and Schulz with Jordan's coefficients, in bfloat16 where the processor has
+    it: singular values of a tenth of the largest and more come out between 0.6 and 1.3."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.bfloat16() if has_bfloat16(matrices.device) else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_(min=1e-7)
+    x = x.mT if tall else x
+    for _ in range(5):
+        squares = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(squares, squares, squares, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 def layers_above(network: nn.Module) -> dict[str, int]:

@@ -129,7 +129,7 @@ class Recipe:
     epochs: int = 24
     batch_size: int = 64  # of one step, over all processes
     shuffle: int = 0  # pictures in tf.data's shuffle buffer, which runs over the stored order; 0: all of them
-    update: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
+    update: Literal["adamw", "adam", "sgd", "lars", "muon"] = "adamw"  # muon: AdamW but for kernels of convolutions
     learning_rate: float = 6e-4
     reference_batch: int = 0  # the batch that the rate is meant for; another's is in proportion; 0: whatever the batch
     warm_up_epochs: float = 0.0  # in which the rate rises from that of `reference_batch`, or from nothing

@@ -60,7 +60,7 @@ def batch_norm(classes: int = 1000, channels: int = 3) -> Variant:
         return (drop, product, (f"bn{number}", BatchNorm()), (f"relu{number}", ReLU()))
 
     layers: Layers = (
-        *conv(1, Conv(96, 11, stride=4, ceil=True, std="he", bias=None)),
+        *conv(1, Conv(96, 11, stride=4, ceil=True, std="gabor", bias=None)),
         ("pool1", MaxPool(3, 2)),
         *conv(2, Conv(256, 5, padding=2, groups=2, std="he", bias=None)),
         ("pool2", MaxPool(3, 2)),
@@ -76,7 +76,8 @@ def batch_norm(classes: int = 1000, channels: int = 3) -> Variant:
         name="batch-norm",
         title="AlexNet, two columns, batch normalisation",
         source="krizhevsky-2012 with response normalisation replaced after Ioffe and Szegedy (2015), arXiv 1502.03167; "
-        "initial values after He et al. (2015), arXiv 1502.01852",
+        "initial values after He et al. (2015), arXiv 1502.01852; the first layer begins as waves like those of the "
+        "paper's figure 3",
         layers=layers,
         classes=classes,
         channels=channels,
