@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check inst
 .NOTPARALLEL:  # two pips in one environment would meet
 
 demo: .venv/installed-all  ## train on the embedded pictures at 127 pixels, which is quicker than 227; then predict
-	$(BIN)/alexnet train patterns --epochs 14 --set size=127 --out runs/demo --force
+	$(BIN)/alexnet train patterns --epochs 5 --set size=127 --out runs/demo --force
 	$(BIN)/alexnet predict docs/pictures/patterns --top 2 --model runs/demo
 	@echo "Look at it: $(CURDIR)/runs/demo/report.html"
 

@@ -55,6 +55,21 @@ def test_forms_compute_the_network(network, dtype, int8, tolerance):
     assert (found.double() - expected).norm() <= tolerance * expected.norm()
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
+def test_maps_are_computed_for_a_few_pictures_at_a_time(network, count):
+    """On a processor never for more than `AT_ONCE`; every picture gets its answer, in order."""
+    form = converted(network, rows_of(network), torch.float32)
+    pictures = torch.rand(count, 3, 67, 67, generator=torch.Generator().manual_seed(count))
+    seen = {"conv1": [], "fc6": []}
+    for name, layer in form.named_children():
+        if name in ("conv1", "bn1", "fc6", "bn6"):
+            batches = seen["conv1" if name.endswith("1") else "fc6"]
+            layer.register_forward_pre_hook(lambda _, given, batches=batches: batches.append(len(given[0])))
+    found = form.answer(nn.Identity(), pictures)
+    assert sum(seen["conv1"]) == count and max(seen["conv1"]) <= inference.AT_ONCE and seen["fc6"] == [count]
+    torch.testing.assert_close(found, network(pictures), rtol=1e-3, atol=1e-4)
+
+
 def test_only_the_last_layer_stays_wide_and_no_normalisation_over_the_batch_is_left(network):
     form = converted(network, rows_of(network), torch.bfloat16, int8=True)
     assert not any(isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d) for child in form)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from alexnet.network import architecture as a
 from alexnet.network.architecture import Input
-from alexnet.network.layers import CeilConv2d, LocalConv2d, MaskDropout, Pixels, ResponseNorm, ZeroLogit
+from alexnet.network.layers import CeilConv2d, Linear, LocalConv2d, MaskDropout, Pixels, ResponseNorm, ZeroLogit
 from alexnet.network.model import skeleton
 from alexnet.network.response_norm import response_norm
 
@@ -481,3 +481,39 @@ def test_the_result_lies_channels_last(order: str) -> None:
 def test_the_first_stage_adds_nothing_to_a_model_file() -> None:
     """Its numbers travel in the input rule."""
     assert not first_stage(mean=(1.0, 2.0, 3.0)).state_dict()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_matrix_trains_in_bfloat16_as_under_autocast_but_keeps_no_copy(bias: bool, frozen: bool) -> None:
+    """More rows than are in one block, and a last block that is not full."""
+    theirs, ours = nn.Linear(40, 700, bias=bias), Linear(40, 700, bias=bias)
+    ours.load_state_dict(theirs.state_dict())
+    x, up = random(6, 40).float(), random(6, 700, seed=1).bfloat16()
+    found = []
+    for layer in (theirs, ours):
+        layer.weight.requires_grad_(not frozen)
+        inner = x.clone().requires_grad_()
+        kept: list[Tensor] = []
+
+        def keep(tensor: Tensor, kept: list[Tensor] = kept) -> Tensor:
+            kept.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            with torch.autocast("cpu", torch.bfloat16):
+                out = layer(inner)
+            out.backward(up)
+        copies = [t for t in kept if t.dtype == torch.bfloat16 and t.numel() == layer.weight.numel()]
+        assert bool(copies) == (layer is theirs)
+        assert layer.weight.requires_grad == (layer.weight.grad is not None)
+        found.append([out, inner.grad, *(p.grad for p in layer.parameters() if p.grad is not None)])
+    for a_, b_ in zip(*found, strict=True):
+        assert a_ is not None and b_ is not None and a_.dtype == b_.dtype
+        torch.testing.assert_close(b_, a_, rtol=0.01, atol=0.01)
+
+
+def test_a_matrix_is_plain_without_autocast() -> None:
+    layer, x = Linear(16, 4).double(), random(3, 16)
+    torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
+    assert torch.autograd.gradcheck(layer, (x.requires_grad_(),))

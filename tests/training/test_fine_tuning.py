@@ -85,6 +85,16 @@ def differing(run: Path, model: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("update", ["sgd", "adam", "adamw"])
+def test_initial_values_do_not_make_another_network():
+    begun = [
+        (name, replace(layer, std=0.5) if isinstance(layer, Conv | Linear) else layer) for name, layer in NET.layers
+    ]
+    assert fine_tuning.same(NET, replace(NET, layers=tuple(begun)))
+    wider = [(name, replace(layer, channels=9) if name == "conv1" else layer) for name, layer in NET.layers]
+    unbiased = [(name, replace(layer, bias=None) if name == "conv2" else layer) for name, layer in NET.layers]
+    assert not any(fine_tuning.same(NET, replace(NET, layers=tuple(layers))) for layers in (wider, unbiased))
+
+
 def test_frozen_layers_stay_bit_by_bit_and_the_others_learn(photos, model, tmp_path, update):
     settings = ["batch_size=16", f"update={update}", "learning_rate=0.01", "weight_decay=0.1", "freeze=conv*, bn1"]
     alexnet.train(photos, weights=model, out=tmp_path / "run", epochs=2, settings=settings)

@@ -63,6 +63,7 @@ def _training_bytes(variant: Variant, batch: int) -> int:
 
 def bench_predict(variant: str, batches: Sequence[int], turns: int) -> dict[str, Any]:
     """Logits of uint8 pictures in memory, for each batch size; stock torch computes the network without normalisation.
+    Ours normalises by the kernel in C, as after a training.
 
     `onnxruntime` (where it is installed) computes the same as stock. The limit is the time in which this machine
     reads the weights of the fully connected layers or multiplies by them, whichever is longer, and multiplies the

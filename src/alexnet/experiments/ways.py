@@ -117,10 +117,12 @@ def _seconds_of(layers: set[Any], network: Any, plan: Any, views: Any) -> float:
 
 
 def save_model(variant: str, path: str) -> Figures:
-    """A model file of the network as it is before training."""
+    """A model file of the network as it is before training, and the compiled normalisation as training leaves it."""
+    from alexnet.network import compiled
     from alexnet.network.model import build
     from alexnet.weights import files
 
+    compiled.build()
     value = named(variant)
     files.save(Path(path), build(value).state_dict(), _description(value))
     return {}
@@ -129,6 +131,24 @@ def save_model(variant: str, path: str) -> Figures:
 def _description(value: Variant) -> Description:
     rule = Input(size=value.size, stored=value.stored, mean=(120.0,) * 3, scale=(1 / 64,) * 3)
     return Description(value, tuple(f"class {index}" for index in range(value.classes)), rule)
+
+
+def _come_with_first_use() -> None:
+    """The engine's own code for products and convolutions, in the types that a network may take."""
+    import torch
+    from torch import nn
+
+    from alexnet.network.inference import Int8Conv2d, Int8Linear, has_bfloat16
+
+    x, types = torch.rand(1, 4, 8, 8), [torch.float32]
+    types += [torch.bfloat16] if has_bfloat16(x.device) else []
+    with torch.inference_mode():
+        for dtype in types:
+            nn.Conv2d(4, 4, 3, dtype=dtype)(x.to(dtype))
+            nn.Linear(8, 8, dtype=dtype)(x.to(dtype))
+        if torch.cpu._is_vnni_supported():
+            Int8Conv2d(nn.Conv2d(4, 4, 3))(x)
+            Int8Linear(torch.ones(16, 16, dtype=torch.int8), torch.ones(16), torch.zeros(16))(torch.rand(2, 16))
 
 
 def predict_ours(variant: str, batch: int, model: str) -> Figures:
@@ -140,7 +160,7 @@ def predict_ours(variant: str, batch: int, model: str) -> Figures:
     from alexnet.weights.model import load
     from alexnet.weights.torch_engine import TorchEngine
 
-    torch.randn(8, 8) @ torch.randn(8, 8)  # the engine itself comes with its first product
+    _come_with_first_use()
     before = peak_memory()
     size, loaded = named(variant).size, load(model)
     pictures = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8).numpy()

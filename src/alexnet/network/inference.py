@@ -129,14 +129,15 @@ class SparseLinear(nn.Module):
 
 
 class InForm(nn.Sequential):
-    """A network in use; on a CPU it computes maps for a few pictures at a time, which fit the cache, and vectors for
-    all, since the matrices are large."""
+    """A network in the form in which it answers."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        children = list(self)
-        here = input.device.type == "cpu"
+    def answer(self, first: nn.Module, pictures: Tensor) -> Tensor:
+        """Pictures through `first` and the network. On a CPU maps are computed for a few at a time, which fit the
+        cache, and vectors for all, since the matrices are large."""
+        children = [first, *self]
+        here = pictures.device.type == "cpu"
         cut = next((i for i, child in enumerate(children) if here and isinstance(child, nn.Flatten)), 0)
-        maps = [_through(children[:cut], some) for some in input.split(AT_ONCE)] if cut else [input]
+        maps = [_through(children[:cut], some) for some in pictures.split(AT_ONCE)] if cut else [pictures]
         return _through(children[cut:], torch.cat(maps))
 
 

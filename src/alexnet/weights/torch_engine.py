@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from alexnet.environment import keep_memory
 from alexnet.errors import UsageError, WeightsError
-from alexnet.network.inference import Precision, in_form, values
+from alexnet.network.inference import InForm, Precision, in_form, values
 from alexnet.network.layers import Pixels as FirstStage
 from alexnet.network.model import skeleton
 from alexnet.pictures.decode import Pixels
@@ -56,7 +56,8 @@ class TorchEngine:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
-            result: Tensor = self.network(self.pixels(batch))
+            network, first = self.network, self.pixels
+            result: Tensor = network.answer(first, batch) if isinstance(network, InForm) else network(first(batch))
             return result.float().cpu().numpy()
 
     def features(
