@@ -25,6 +25,7 @@ FAST = Recipe(
     title="the practical default: strong augmentation, one cycle of orthogonalised momentum",
     source="this project; results in results/, what was tried in docs/log.md",
     views=(RandomResizedCrop(), Flip(), Colour()),
+    epochs=18,
     batch_size=128,
     update="muon",
     learning_rate=0.004,
