@@ -17,7 +17,7 @@ from alexnet.network import architecture as a
 from alexnet.network.architecture import Input
 from alexnet.network.layers import CeilConv2d, Linear, LocalConv2d, MaskDropout, Pixels, ResponseNorm, ZeroLogit
 from alexnet.network.model import skeleton
-from alexnet.network.response_norm import response_norm
+from alexnet.network.response_norm import Norm, _backward, _forward, _fused, response_norm
 
 PAPER = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
 
@@ -517,3 +517,16 @@ def test_a_matrix_is_plain_without_autocast() -> None:
     layer, x = Linear(16, 4).double(), random(3, 16)
     torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
     assert torch.autograd.gradcheck(layer, (x.requires_grad_(),))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's compiler loads what torch deprecates
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernel_for_gpus_is_the_same_function(dtype: torch.dtype) -> None:
+    """As torch's compiler makes it for this processor; on a GPU it makes another one of the same."""
+    norm = Norm(**PAPER, columns=2)
+    for batch in (2, 3):
+        x, up = random(batch, 12, 5, 4).to(dtype), random(batch, 12, 5, 4, seed=1).to(dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(_fused(_forward)(x, norm), _forward(x, norm))
+        torch.testing.assert_close(_fused(_backward)(x, up, norm), _backward(x, up, norm))

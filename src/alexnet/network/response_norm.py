@@ -9,6 +9,8 @@ over the same window. Nothing is kept for it but the input.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -55,7 +57,9 @@ class _ResponseNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, norm: Norm) -> Tensor:
         ctx.save_for_backward(x)
         ctx.norm = norm
-        return _compiled("forward", norm, x) if _fits(x, norm) else _forward(x, norm)
+        if _fits(x, norm):
+            return _compiled("forward", norm, x)
+        return _best(_forward, x)(x, norm) if ctx.needs_input_grad[0] else _forward(x, norm)
 
     @staticmethod
     @once_differentiable
@@ -63,7 +67,7 @@ class _ResponseNorm(torch.autograd.Function):
         (x,), (gradient,) = ctx.saved_tensors, gradients
         if _fits(x, ctx.norm):
             return _compiled("backward", ctx.norm, x, gradient.contiguous(memory_format=torch.channels_last)), None
-        return _backward(x, gradient, ctx.norm), None
+        return _best(_backward, x)(x, gradient, ctx.norm), None
 
 
 # ------------------------------------------------------------------------------------------------- the kernel in C
@@ -89,6 +93,17 @@ def _compiled(name: str, norm: Norm, x: Tensor, *more: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------- the same in torch
+
+
+def _best(form: Callable[..., Tensor], x: Tensor) -> Callable[..., Tensor]:
+    """On a GPU in training the form as one kernel of torch's compiler, which reads and writes each value once; built
+    at first use. What compiles the whole network compiles the form with it."""
+    return _fused(form) if x.device.type == "cuda" and not torch.compiler.is_compiling() else form
+
+
+@cache
+def _fused(form: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(form, dynamic=True)
 
 
 def _forward(x: Tensor, norm: Norm) -> Tensor:
