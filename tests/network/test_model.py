@@ -91,7 +91,10 @@ def test_single_column_starts_as_the_paper_does() -> None:
 def test_batch_norm_starts_as_he_says(batch_norm: nn.Sequential) -> None:
     weights = weights_of(batch_norm)
     for name, fan_in in FAN_IN.items():
-        assert_normal(weights[name], math.sqrt(2 / fan_in))
+        if name == "conv1":  # waves, as strong as He's values
+            assert weights[name].square().mean().item() == pytest.approx(2 / fan_in, rel=1e-4)
+        else:
+            assert_normal(weights[name], math.sqrt(2 / fan_in))
         assert batch_norm.get_submodule(name).bias is None, name
     assert_normal(weights["fc8"], 0.01)
     last = batch_norm.get_submodule("fc8")

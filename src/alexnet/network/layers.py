@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from alexnet.network.architecture import LUMA, Input, Shape
 from alexnet.network.response_norm import Norm, response_norm
 
-ROWS = 512  # of the gradient of a matrix, in one block
+BLOCK = 512  # rows or columns of a matrix
 
 
 class ResponseNorm(nn.Module):
@@ -87,7 +87,7 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         here = input.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-        if not here or torch.compiler.is_compiling():
+        if not here or input.dim() != 2 or torch.compiler.is_compiling():
             return super().forward(input)
         narrow = torch.get_autocast_dtype("cpu")
         bias = None if self.bias is None else self.bias.to(narrow)
@@ -96,24 +96,34 @@ class Linear(nn.Linear):
 
 
 class _NarrowProduct(torch.autograd.Function):
-    """x Wᵀ + b of narrow x [N, in] and b [out] and float32 W [out, in]; what autocast gives, to the bit."""
+    """x Wᵀ + b of narrow x [N, in] and b [out] and float32 W [out, in]; what autocast gives.
+
+    A block of W at a time, which fits the cache in the narrow type, and so for the gradients.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.linear(x, weight.to(x.dtype), bias)
+        out = x.new_empty(len(x), len(weight))
+        for first in range(0, len(weight), BLOCK):
+            rows = slice(first, first + BLOCK)
+            out[:, rows] = F.linear(x, weight[rows].to(x.dtype), None if bias is None else bias[rows])
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (x, weight), (gradient,) = ctx.saved_tensors, gradients
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        total = None
-        if of_weight:
-            total = torch.empty_like(weight)
-            for place, rows in zip(total.split(ROWS), gradient.split(ROWS, dim=1), strict=True):
-                place.copy_(rows.t() @ x)  # in blocks that fit the cache
-        return gradient @ weight.to(x.dtype) if of_x else None, total, gradient.sum(0) if of_bias else None
+        (x, weight), (up,) = ctx.saved_tensors, gradients
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = torch.empty_like(x)
+            for place, columns in zip(of_x.split(BLOCK, 1), weight.split(BLOCK, 1), strict=True):
+                place.copy_(up @ columns.to(x.dtype))
+        if ctx.needs_input_grad[1]:
+            of_weight = torch.empty_like(weight)
+            for place, rows in zip(of_weight.split(BLOCK), up.split(BLOCK, 1), strict=True):
+                place.copy_(rows.t() @ x)
+        return of_x, of_weight, up.sum(0) if ctx.needs_input_grad[2] else None
 
 
 class MaskDropout(nn.Dropout):
@@ -159,4 +169,6 @@ class Pixels(nn.Module):
             pictures = (pictures * self.luma).sum(-1, keepdim=True)
         elif self.order == "BGR":
             pictures = pictures.flip(-1)
-        return (pictures - self.mean).mul_(self.scale).permute(0, 3, 1, 2)
+        x = (pictures - self.mean).mul_(self.scale).permute(0, 3, 1, 2)
+        narrow = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        return x.to(torch.get_autocast_dtype("cpu")) if narrow else x  # now, so that the wide ones do not stay
