@@ -2,8 +2,9 @@
 
     python benchmarks/compression.py cats-and-dogs.tar RUN... --work /tmp/compression --ratios 35 --curve 20 70 140
 
-Each model is compressed once at each of the ratios, and the first one also at those of the curve. What is done already in the folder is taken from there, so that a call goes
-on where the last one ended. The curve: docs/pictures/compression.png.
+Each model is compressed once at each of the ratios, and the first one also at those of the curve. What is done already
+in the folder is taken from there, so that a call goes on where the last one ended. The curve:
+docs/pictures/compression.png.
 """
 
 from __future__ import annotations
