@@ -360,7 +360,7 @@ def _setting(world: Path) -> list[Fault]:
         Fault("no number", "epochs=few"),
         Fault("not finite", "learning_rate=nan"),
         Fault("infinite", "learning_rate=inf"),
-        Fault("below", "epochs=0"),
+        Fault("below", "epochs=-1"),
         Fault("above", "epochs=1e9"),
         Fault("huge", f"batch_size={BIG}"),
         Fault("thousands of digits", "epochs=" + "9" * 5000),

@@ -29,7 +29,7 @@ from alexnet.training import fine_tuning, memory, parallel, recipes, tracking
 from alexnet.training.execution import execution
 from alexnet.training.fine_tuning import Initial, Weights
 from alexnet.training.parallel import Group
-from alexnet.training.recipe import EXECUTION, ColourNoise, Recipe, to_json, views_in, with_components
+from alexnet.training.recipe import EPOCHS, EXECUTION, STEPS, ColourNoise, Recipe, to_json, views_in, with_components
 from alexnet.training.recipe import from_json as recipe_from_json
 from alexnet.training.statistics import colour_components
 from alexnet.training.train import bfloat16
@@ -276,6 +276,8 @@ def _for_parts(recipe: Recipe, draft: Variant, parts: Parts, processes: int) -> 
     if recipe.batch_size > len(parts[TRAIN]):
         say(f"batch_size={len(parts[TRAIN])} instead of {recipe.batch_size}: there are no more training pictures")
         recipe = replace(recipe, batch_size=len(parts[TRAIN]))
+    if recipe.epochs == 0:
+        recipe = replace(recipe, epochs=max(EPOCHS, STEPS * recipe.batch_size // len(parts[TRAIN])))
     together = recipe.batch_statistics == "global" or recipe.execution == "towers"
     normal = recipe.batch_size if together else recipe.batch_size // processes
     if normal == 1 and any(isinstance(layer, architecture.BatchNorm) for _, layer in draft.layers):

@@ -126,7 +126,7 @@ class Recipe:
     scale: float = 1 / 64  # what 0..255 is multiplied by after that; 1/64 gives photographs unit variance
     views: tuple[View, ...] = (RandomCrop(), Flip())
 
-    epochs: int = 24
+    epochs: int = 24  # 0: EPOCHS, or as many more as make STEPS steps of a small set
     batch_size: int = 64  # of one step, over all processes
     shuffle: int = 0  # pictures in tf.data's shuffle buffer, which runs over the stored order; 0: all of them
     update: Literal["adamw", "adam", "sgd", "lars", "muon"] = "adamw"  # muon: AdamW but for kernels of convolutions
@@ -174,6 +174,9 @@ class Recipe:
     def limits(self) -> Limits:
         """The largest picture that is decoded."""
         return Limits(self.max_pixels, self.max_frames, self.max_bytes)
+
+
+EPOCHS, STEPS = 18, 200
 
 
 EXECUTION = frozenset({"device", "execution", "workers", "checkpoint_minutes", "checkpoint_steps", "track", "timeout"})
@@ -248,7 +251,7 @@ def parse(field: str, text: str) -> Any:
 RANGES: dict[str, tuple[float, float]] = {
     "size": (0, 4096),
     "scale": (1e-6, 1e3),
-    "epochs": (1, 1e6),
+    "epochs": (0, 1e6),
     "batch_size": (1, 1e6),
     "shuffle": (0, 1e9),
     "learning_rate": (0, 1e3),
