@@ -297,7 +297,9 @@ def test_killed_and_carried_out_again(tens: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_diverges_is_a_finding(tens: Path, tmp_path: Path) -> None:
     calm = replace(LENET, epochs=1)
-    wild = replace(LENET, epochs=9, update="sgd", schedule="constant", learning_rate=1000.0, weight_decay=1000.0)
+    wild = replace(
+        LENET, epochs=9, update="sgd", schedule="constant", learning_rate=1000.0, weight_decay=1000.0, rates=()
+    )
     arms = tuple(Arm(name, value, variant("lenet-5"), "cifar10") for name, value in (("wild", wild), ("calm", calm)))
     value = replace(tiny(), arms=arms, compare=(each(TEST_TOP1),))
     for _ in range(2):  # and is not tried again

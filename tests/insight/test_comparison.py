@@ -68,7 +68,7 @@ def test_the_same_pictures_are_compared_one_by_one(runs):
 
 def test_what_differs_and_what_came_of_it(runs):
     found = comparison.comparison(comparison.read([runs / "a", runs / "b", runs / "c"]))
-    assert found["differences"] == {"epochs": [1, 9, 9], "learning_rate": [0.0006, 0.5, 0.5]}
+    assert found["differences"] == {"epochs": [1, 9, 9], "learning_rate": [0.004, 0.5, 0.5]}
     a, b, c = found["runs"]
     assert a["finished"] and b["finished"] and not c["finished"] and c["evaluated"] is None
     assert (c["epochs"], c["of_epochs"]) == (1, 9)
@@ -92,7 +92,7 @@ def test_the_command(runs, tmp_path):
     page = Page((tmp_path / "page.html").read_text("utf-8"))
     assert not fetched(page) and page.tags.count("svg") == 4
     assert [row[0] for row in page.table("run", "evaluated")] == ["a", "b", "c"]
-    assert page.table("setting", "a") == [["epochs", "1", "9", "9"], ["learning_rate", "0.0006", "0.5", "0.5"]]
+    assert page.table("setting", "a") == [["epochs", "1", "9", "9"], ["learning_rate", "0.004", "0.5", "0.5"]]
     text = CliRunner().invoke(cli, [*command, "--force"], catch_exceptions=False).stdout
     assert "b alone" in text and "1 of 9, unfinished" in text
     for wrong in (command, ["compare", str(runs / "a")]):

@@ -61,7 +61,7 @@ def grown_in_steps(lab: Lab, disk: Path, kilobytes: int) -> list[int]:
 
 @needs_mount
 def test_a_disk_on_which_room_is_made_bit_by_bit(lab, unbroken, disk):
-    steps = grown_in_steps(lab, disk, 2500)
+    steps = grown_in_steps(lab, disk, 1500)
     assert steps and steps == sorted(steps), steps
     assert ending(disk / "run").models == unbroken.models
 

@@ -115,7 +115,7 @@ def test_what_may_not_change_is_refused_with_the_difference(alexnet, lab, stoppe
         assert said.code == 2 and difference in said.err.splitlines()[-1], said.err
     assert before == sorted((path, path.stat().st_mtime_ns) for path in stopped.rglob("*") if path.is_file())
     said = resume(edited(stopped, "learning_rate"))
-    assert said.code == 2 and "recipe.learning_rate was 0.0006 and is 0.5" in said.err.splitlines()[-1], said.err
+    assert said.code == 2 and "recipe.learning_rate was 0.004 and is 0.5" in said.err.splitlines()[-1], said.err
 
 
 def older(run: Path) -> None:

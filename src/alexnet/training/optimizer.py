@@ -128,7 +128,8 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     five steps of the iteration of Newton and Schulz with Jordan's coefficients, in bfloat16 where the processor has
     it: singular values of a tenth of the largest and more come out between 0.6 and 1.3."""
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.bfloat16() if has_bfloat16(matrices.device) else matrices
+    exactly = matrices.dtype == torch.float64 or not has_bfloat16(matrices.device)
+    x = matrices if exactly else matrices.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_(min=1e-7)
     x = x.mT if tall else x
     for _ in range(5):
