@@ -23,21 +23,24 @@ from record import RESULTS, record
 from alexnet.environment import keep_memory
 from alexnet.insight.reports.plots import write
 from alexnet.pictures.layout import TEST
+from alexnet.training import retraining
 from alexnet.use.compress import compress
 from alexnet.weights import files, torch_engine
 
 CURVE = RESULTS.parent / "docs" / "pictures" / "compression.png"
 
 
-def measure(run: Path, data: str, ratio: float, work: Path) -> dict[str, Any]:
+def measure(run: Path, data: str, ratio: float, epochs: int, work: Path) -> dict[str, Any]:
     """One model at one ratio: as `alexnet compress --json`, with the seconds it took and those of decoding."""
-    answer = work / f"{run.name}-{ratio:g}.json"
+    answer = work / f"{run.name}-{ratio:g}-{epochs}.json"
     if not answer.exists():
         started = time.monotonic()
-        found = compress(run, data, answer.with_suffix(".safetensors"), ratio)
+        found = compress(run, data, answer.with_suffix(".safetensors"), ratio, epochs)
         assert found["split"] == TEST
         seconds = {"seconds": time.monotonic() - started, "decode_seconds": decoding(Path(found["path"]))}
-        answer.write_text(json.dumps({"run": run.name, "asked": ratio} | found | {"path": answer.stem} | seconds))
+        answer.write_text(
+            json.dumps({"run": run.name, "asked": ratio, "epochs": epochs} | found | {"path": answer.stem} | seconds)
+        )
     found = json.loads(answer.read_text())
     assert isinstance(found, dict)
     return found
@@ -74,6 +77,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     axis.axhline(-0.3, color="grey", linestyle=":", label="the goal: at 30 times, 0.3 points lost at most")
     axis.set(xscale="log", xlabel="times smaller than in float32", ylabel="test top-1, points gained or lost")
     axis.set_xticks([20, 35, 70, 140], ["20", "35", "70", "140"])
+    axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     write(figure, path)
@@ -85,15 +89,18 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--ratios", nargs="+", type=float, default=[35])
+    parser.add_argument("--epochs", type=int, default=retraining.EPOCHS)
+    parser.add_argument("--out", default="compression", help="name of the file in results/")
     parser.add_argument("--curve", nargs="*", type=float, default=[20, 70, 140])
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     wanted = [(run, ratio) for ratio in given.ratios for run in given.runs]
     wanted += [(given.runs[0], ratio) for ratio in given.curve]
-    rows = [measure(run, given.data, ratio, given.work) for run, ratio in wanted]
+    rows = [measure(run, given.data, ratio, given.epochs, given.work) for run, ratio in wanted]
     summary = {f"{ratio:g}": paired([row for row in rows if row["asked"] == ratio]) for ratio in given.ratios}
-    record("compression", {"summary": summary, "rows": rows})
-    draw(rows, CURVE)
+    record(given.out, {"summary": summary, "rows": rows})
+    if given.curve:
+        draw(rows, CURVE)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def export(model: str, to: str, int8: bool, out: Path, data: str | None, force: 
 @click.option("--data", required=True, help="DATA to retrain and compare on: what the model was trained on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write (.safetensors).")
 @click.option("--ratio", type=Number(4, 500), default=35, show_default=True, help="How many times smaller.")
-@click.option("--epochs", type=COUNT, help="How often every picture is seen.  [default: 6]")
+@click.option("--epochs", type=COUNT, help="How often every picture is seen.  [default: 9]")
 @click.option("--seed", type=SEED, help="Fixes all chance.  [default: the model's own]")
 @with_force
 def compress(

@@ -28,7 +28,7 @@ from alexnet.training.train import device as choose_device
 from alexnet.weights import files
 
 GENTLE = 0.2  # of the rate that the network was trained with
-EPOCHS = 6
+EPOCHS = 9
 
 
 class Stage(NamedTuple):
