@@ -54,7 +54,7 @@ def bench_data(data: str | None, turns: int) -> dict[str, Any]:
         loops = in_turn({way: ["data", "loop", store, folder, way, str(2 * turns)] for way in ("ours", "stock")}, 1)
         opened = in_turn({"store": ["data", "store", str(_empty_store(place))]}, turns)["store"]
     return {
-        "what": f"data, {count:,} pictures of {data or 'drawn patterns'}",
+        "what": f"data, {count:,} pictures of {Path(data).name if data else 'drawn patterns'}",
         **{key: rows[0][key] for key in ("ours", "stock", "ratio", "limit", "share", "unit")},
         "rows": [*rows, _loop_row(loops["ours"], loops["stock"])],
         "store": {"pictures": MANY, "opens_in_seconds": opened["seconds"]},
