@@ -177,7 +177,7 @@ class Recipe:
 
 
 EPOCHS, STEPS = 18, 200
-
+"""How long a recipe trains that leaves its epochs to the size of the set: so many epochs, but no fewer steps."""
 
 EXECUTION = frozenset({"device", "execution", "workers", "checkpoint_minutes", "checkpoint_steps", "track", "timeout"})
 """Fields that may differ on resume: they change where and when, not what."""
