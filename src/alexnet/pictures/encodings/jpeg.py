@@ -13,6 +13,7 @@ from alexnet.pictures.limits import Limits
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 MARKER = re.compile(rb"\xff[^\x00\xff]")
+RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # a restart belongs to the scan
 ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers that nothing belongs to
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -120,7 +121,8 @@ def may_be_cut(data: bytes, picture: Image.Image) -> bool:
 
 def longer(data: bytes) -> bytes:
     """A file with more data after its own: they change nothing of a whole picture, but much of one that was cut off."""
-    bare = closed(data).removesuffix(END)
-    last = max(range(8), key=lambda number: bare.rfind(bytes((0xFF, 0xD0 + number))))
-    waited_for = (last + 1) % 8 if bytes((0xFF, 0xD0 + last)) in bare else 0  # if it was cut off before one
+    bare = closed(data).removesuffix(END).rstrip(b"\xff")  # half a marker would make a whole one with what follows
+    scan = [segment for code, segment in _segments(bare) if code == SCAN][-1]
+    restarts = RESTART.findall(scan)
+    waited_for = (restarts[-1][1] + 1) % 8 if restarts else 0  # if it was cut off before one
     return bare + MORE + bytes((0xFF, 0xD0 + waited_for)) + MORE + END
