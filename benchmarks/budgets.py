@@ -20,7 +20,10 @@ from typing import Any
 from record import of_run, record
 
 SEEDS = 3
-SCHEDULES: dict[int, list[str]] = {600: ["--epochs", "17", "--set", "size=163"], 2900: []}  # for two cores with bfloat16
+SCHEDULES: dict[int, list[str]] = {
+    600: ["--epochs", "17", "--set", "size=163"],
+    2900: [],
+}  # for two cores with bfloat16
 
 
 def trained(budget: int, data: str, seed: int, run: Path) -> dict[str, Any]:
