@@ -49,11 +49,11 @@ WAYS: dict[str, list[str] | None] = {  # None: from scratch
 }
 
 
-def few(archive: Path, folder: Path, counts: dict[str, int]) -> None:
-    """A folder with so many pictures of each class of the archive, drawn once and for all; its test part stays that."""
+def few(archive: Path, folder: Path, counts: dict[str, int], seed: int = 0) -> None:
+    """A folder with so many pictures of each class of the archive, drawn by the seed; its test part stays that."""
     with tarfile.open(archive) as tar:
         names = sorted(member.name for member in tar if member.isfile())
-    drawn = [names[place] for place in np.random.Generator(np.random.Philox(0)).permutation(len(names))]
+    drawn = [names[place] for place in np.random.Generator(np.random.Philox(seed)).permutation(len(names))]
     wanted: dict[str, Path] = {}
     for label in {Path(name).parent.name for name in names}:
         of_class = [Path(name) for name in drawn if Path(name).parent.name == label]

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from alexnet.environment import cache_folder, peak_memory
+from alexnet.environment import cache_folder, keep_memory, peak_memory
 from alexnet.errors import PictureError, StorageError, UsageError
 from alexnet.pictures import datasets, store_pieces
 from alexnet.pictures.decode import Decoding, Resize
@@ -122,6 +122,7 @@ def _prepare(source: Source, samples: Samples, folder: Path, plan: Plan, worksho
     what = f"{count:,} pictures of {source.name} at {plan.size} x {plan.size}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        keep_memory()  # of pictures, thousands of which come and go
         with workshop(folder, what, most) as making:
             if not is_store(making):
                 _forecast(source, samples, making, plan, most)
