@@ -1,7 +1,8 @@
 """Raw results, what stands behind a number in a document: the figures with machine, versions, command and date.
 
 A benchmark calls `record`; `python benchmarks/record.py RUN results/NAME.json` keeps a run: its configuration, every
-epoch, the scores; of several it keeps what `alexnet compare` finds. Of paths on this machine only the names are kept.
+epoch, the scores; of several it keeps what `alexnet compare` finds; of the folder of an experiment its table and
+every epoch of its runs. Of paths on this machine only the names are kept.
 """
 
 from __future__ import annotations
@@ -46,6 +47,23 @@ def of_run(run: Path) -> dict[str, Any]:
     }
 
 
+def of_experiment(folder: Path) -> dict[str, Any]:
+    """What `alexnet experiment` found, with the rows of each run's history.csv, its heading first."""
+    found: dict[str, Any] = json.loads((folder / "table.json").read_text("utf-8"))
+    for run in found["runs"]:
+        history = folder / run["run"] / "history.csv"
+        run["history"] = [*csv.reader(history.read_text("utf-8").splitlines())] if history.exists() else []
+    return found
+
+
+def of(folders: list[Path]) -> dict[str, Any]:
+    """What there is to keep of runs, or of an experiment."""
+    first, *others = folders
+    if others:
+        return comparison.comparison(comparison.read(folders))
+    return of_experiment(first) if (first / "table.json").exists() else of_run(first)
+
+
 if __name__ == "__main__":
-    *runs, out = map(Path, sys.argv[1:])
-    record(out.stem, of_run(runs[0]) if len(runs) == 1 else comparison.comparison(comparison.read(runs)))
+    *folders, out = map(Path, sys.argv[1:])
+    record(out.stem, of(folders))
