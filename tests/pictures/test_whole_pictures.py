@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from by_hand import encode, noise, page, tags
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from odd_pictures import AVIF
 from PIL import Image
@@ -87,6 +87,24 @@ options = st.fixed_dictionaries(
     grey_end=st.booleans(),
     progressive=st.booleans(),
     scaled=st.booleans(),
+)
+@example(  # cut between ff and 00
+    size=(36, 89),
+    seed=34,
+    options={"quality": 36, "subsampling": 2, "optimize": True},
+    share=0.34191333960964065,
+    grey_end=False,
+    progressive=False,
+    scaled=False,
+)
+@example(  # ffd0 in a quantization table, cut before the first restart
+    size=(45, 45),
+    seed=73,
+    options={"quality": 15, "subsampling": 0, "optimize": False, "restart_marker_blocks": 8},
+    share=0.2294522725690884,
+    grey_end=False,
+    progressive=False,
+    scaled=True,
 )
 @settings(deadline=None, max_examples=150)
 def test_jpegs_that_say_they_end(
