@@ -23,9 +23,9 @@ from alexnet.environment import command
 from alexnet.experiments import published
 from alexnet.experiments.articles import LE_SECONDS
 from alexnet.insight.reports.plots import write
+from alexnet.training.recipes import recipe
 
 PICTURE = RESULTS.parent / "docs" / "pictures" / "over-time.png"
-EPOCHS = 100  # of the article
 
 
 def read(run: Path) -> dict[str, Any]:
@@ -33,12 +33,13 @@ def read(run: Path) -> dict[str, Any]:
     began, config = (json.loads((run / f"{name}.json").read_text("utf-8")) for name in ("environment", "config"))
     with (run / "history.csv").open(encoding="utf-8") as file:
         rows = [(float(row["seconds"]), float(row["valid_top1"])) for row in csv.DictReader(file)]
-    asked = {
+    return {
         "recipe": config["recipe"]["name"],
         "variant": config["variant"]["name"],
         "command": command(began["command"]),
+        "watched": config["recipe"]["watch"],
+        "seconds_and_top1": rows,
     }
-    return asked | {"watched": config["recipe"]["watch"], "seconds_and_top1": rows}
 
 
 def draw(fast: dict[str, Any], le: dict[str, Any], path: Path) -> None:
@@ -50,7 +51,7 @@ def draw(fast: dict[str, Any], le: dict[str, Any], path: Path) -> None:
     percent = published.ARTICLES[0].percent or 0.0
     axis.axhline(percent, color="grey", linestyle=":")
     axis.annotate(
-        f"article 3: {percent:.2f} % after {EPOCHS * LE_SECONDS['as-printed']:,.0f} s",
+        f"article 3: {percent:.2f} % after {recipe('le').epochs * LE_SECONDS['as-printed']:,.0f} s",
         (0.99, percent),
         (0, -12),
         xycoords=axis.get_yaxis_transform(),
