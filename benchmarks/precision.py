@@ -20,8 +20,8 @@ import torch
 from record import record
 
 import alexnet
+from alexnet import compiled
 from alexnet.environment import keep_memory
-from alexnet.network import compiled
 from alexnet.network.architecture import Input
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
@@ -46,7 +46,7 @@ def steps(data: str) -> None:
 
 def compared(variant: str, data: str) -> dict[str, Any]:
     keep_memory(all_sizes=True)
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     asked = replace(recipe("fast" if variant == "batch-norm" else variant), batch_size=BATCH)
     store, device = open_store(data, STORED), torch.device("cpu")
     part = store["train"]

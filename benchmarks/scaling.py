@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from record import record
 
+from alexnet import compiled
 from alexnet.environment import keep_memory
 from alexnet.experiments.scaling import UPDATE_BYTES, Machines, Work, forecast
-from alexnet.network import compiled
 from alexnet.network.architecture import Input
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
@@ -147,7 +147,7 @@ def main() -> None:
     if arguments.worker:
         worker(arguments.variant, arguments.batch, arguments.steps)
         return
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     turns = [{size: measured(size, arguments) for size in arguments.sizes} for _ in range(arguments.turns)]
     found = {
         size: {key: statistics.median(turn[size][key] for turn in turns) for key in turns[0][size]}

@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 import alexnet
+from alexnet import compiled
 from alexnet.errors import DivergedError, PictureError, UsageError
-from alexnet.network import compiled
 from alexnet.network.architecture import Conv, Dropout, Linear, MaxPool, ReLU, ResponseNorm, Variant, ZeroLogit
 from alexnet.training.checkpoint import Checkpoints
 from alexnet.training.config import read_config
@@ -307,14 +307,14 @@ def normalised(over: Literal["maps", "space"]) -> Variant:
 
 def test_a_compiler_that_has_gone_is_said(photos, tmp_path, monkeypatch, capsys):
     """The kernel in C and torch round otherwise, but only what is normalised across maps is the kernel's."""
-    for over, recorded in (("maps", "C" if compiled.build() else "torch"), ("space", None)):
+    for over, recorded in (("maps", "C" if compiled.build(compiled.RESPONSE_NORM) else "torch"), ("space", None)):
         run = tmp_path / over
         alexnet.train(photos, variant=normalised(over), epochs=1, out=run, settings=["batch_size=16"])
         assert json.loads((run / "environment.json").read_text())["normalisation"] == recorded
         (run / "result.json").unlink()  # as if it had been stopped
         with monkeypatch.context() as gone:
-            gone.setattr(compiled, "build", lambda: False)
-            gone.setattr(compiled, "kernel", lambda: None)
+            gone.setattr(compiled, "build", lambda kernel: False)
+            gone.setattr(compiled, "loaded", lambda kernel: None)
             alexnet.train(resume=run)
         said = [line for line in capsys.readouterr().err.splitlines() if "not as the run began" in line]
         assert len(said) == (recorded == "C")

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from alexnet import compiled
 from alexnet.environment import keep_memory
 from alexnet.errors import StorageError, UsageError
 from alexnet.evaluation.evaluate import Evaluation
 from alexnet.evaluation.metrics import metrics
 from alexnet.insight.reports import report
 from alexnet.insight.reports.report import Beginning
-from alexnet.network import architecture, compiled
+from alexnet.network import architecture
 from alexnet.network.architecture import Variant
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
@@ -153,7 +154,7 @@ def _begin(
 
 def _lead(folder: Path, config: Config, parts: Parts, initial: Initial | None, group: Group) -> dict[str, Any]:
     """Have the others know what is to be done, and do it."""
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     mean = initial.mean_picture if initial else _mean_picture(config, parts)
     record(folder, config, parts, group)
     group.told((folder, config, torch.get_num_threads(), mean, None))
@@ -261,7 +262,7 @@ def _carry_out(
 
     The others wait for the leading one with `group`'s patience; in training they have `recipe.timeout`.
     """
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     recipe, device = config.recipe, choose_device(config.recipe)
     keep_memory(all_sizes=True)
     network = _network(config, initial)

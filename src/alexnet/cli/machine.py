@@ -109,13 +109,13 @@ def doctor(as_json: bool) -> None:
     """Versions, devices, threads and caches: what to send with a question."""
     from importlib.util import find_spec
 
+    from alexnet import compiled
     from alexnet.environment import cache_folder, environment
-    from alexnet.network import compiled
 
     cache = cache_folder()
     used = sum(file.stat().st_size for file in cache.glob("stores/*/*"))
     document = environment() | {
-        "kernel": "C" if compiled.kernel() else "torch, until training builds the one in C",
+        "kernel": "C" if compiled.loaded(compiled.RESPONSE_NORM) else "torch, until training builds the one in C",
         "extras": {"data": find_spec("pyarrow") is not None},
         "cache": str(cache),
         "cache_bytes": used,

@@ -214,14 +214,14 @@ def view(store: str, name: str, way: str) -> Figures:
 def loop(store: str, folder: str, way: str, turns: int) -> Figures:
     """Training steps of the default recipe on views in memory (`limit`) and, in turn with them, on views that come from
     a store ("ours") or, the textbook's way, from files ("stock")."""
-    from alexnet.network import compiled
+    from alexnet import compiled
     from alexnet.network.model import build
     from alexnet.training.checkpoint import State, Sums
     from alexnet.training.optimizer import make_optimizer
     from alexnet.training.train import update
 
     keep_memory(all_sizes=True)
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     recipe = recipes.recipe("fast")
     part = stores.open_store(store, STORED)[TRAIN]
     plan = _plan(recipe, len(part))

@@ -69,7 +69,7 @@ def train_ours(variant: str, batch: int) -> Figures:
     """The step of the training loop, on pictures that are there already, and what normalisation takes of it."""
     import torch
 
-    from alexnet.network import compiled
+    from alexnet import compiled
     from alexnet.network.layers import Pixels
     from alexnet.network.layers import ResponseNorm as Normalisation
     from alexnet.network.model import build
@@ -80,7 +80,7 @@ def train_ours(variant: str, batch: int) -> Figures:
     from alexnet.training.train import Plan, bfloat16, update
 
     keep_memory(all_sizes=True)
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     _come_with_first_use()
     before = peak_memory()
     asked, device = recipe("krizhevsky-2012"), torch.device("cpu")
@@ -119,11 +119,11 @@ def _seconds_of(layers: set[Any], network: Any, plan: Any, views: Any) -> float:
 
 def save_model(variant: str, path: str) -> Figures:
     """A model file of the network as it is before training, and the compiled normalisation as training leaves it."""
-    from alexnet.network import compiled
+    from alexnet import compiled
     from alexnet.network.model import build
     from alexnet.weights import files
 
-    compiled.build()
+    compiled.build(compiled.RESPONSE_NORM)
     value = named(variant)
     files.save(Path(path), build(value).state_dict(), _description(value))
     return {}

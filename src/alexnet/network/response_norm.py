@@ -18,10 +18,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from alexnet.network.compiled import Shape, kernel
+from alexnet.compiled import RESPONSE_NORM, loaded
 
 KERNEL_TYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 MOST_CHANNELS, WIDEST_HALF = 1024, 16  # of a column and of a window, that the kernel has room for
+
+
+class Shape(ctypes.Structure):
+    """As in the C source: rows, columns of a row, channels of a column, half the window; the formula's constants."""
+
+    _fields_ = (
+        *((name, ctypes.c_long) for name in ("rows", "columns", "channels", "half")),
+        *((name, ctypes.c_float) for name in ("alpha", "beta", "k")),
+    )
 
 
 class Norm(NamedTuple):
@@ -79,11 +88,11 @@ def _fits(x: Tensor, norm: Norm) -> bool:
     small = channels <= MOST_CHANNELS and norm.size // 2 <= WIDEST_HALF and norm.size % 2 == 1
     laid_out = x.dtype in KERNEL_TYPES and x.is_contiguous(memory_format=torch.channels_last)
     here = norm.over == "maps" and x.device.type == "cpu" and not torch.compiler.is_compiling()
-    return here and small and laid_out and kernel() is not None
+    return here and small and laid_out and loaded(RESPONSE_NORM) is not None
 
 
 def _compiled(name: str, norm: Norm, x: Tensor, *more: Tensor) -> Tensor:
-    library, out = kernel(), torch.empty_like(x)
+    library, out = loaded(RESPONSE_NORM), torch.empty_like(x)
     assert library is not None
     batch, channels, height, width = x.shape
     rows = (batch * height * width, norm.columns, channels // norm.columns, norm.size // 2)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alexnet import compiled
 from alexnet.environment import environment
-from alexnet.network import compiled
 from alexnet.network.architecture import ResponseNorm
 from alexnet.storage import changes, write_csv, write_json
 from alexnet.training.config import Config, Parts
@@ -50,7 +50,7 @@ def _normalisation(config: Config) -> str | None:
     if not any(isinstance(layer, ResponseNorm) and layer.over == "maps" for _, layer in config.variant.layers):
         return None
     here = device(config.recipe).type == "cpu" and config.recipe.compile == "none"
-    return "C" if here and compiled.kernel() else "torch"
+    return "C" if here and compiled.loaded(compiled.RESPONSE_NORM) else "torch"
 
 
 def _write_split(path: Path, classes: Sequence[str], parts: Parts) -> None:
