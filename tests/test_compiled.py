@@ -10,7 +10,7 @@ import pytest
 from alexnet import compiled
 
 
-@pytest.mark.parametrize("kernel", [compiled.RESPONSE_NORM], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", [compiled.RESPONSE_NORM, compiled.SCALING], ids=lambda kernel: kernel.name)
 def test_many_processes_build_it_at_once(tmp_path, kernel):
     code = f"import torch; from alexnet import compiled; k = compiled.{kernel.name.upper()}; print(compiled.build(k))"
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}

@@ -29,6 +29,7 @@ class Kernel(NamedTuple):
 
 
 RESPONSE_NORM = Kernel("alexnet.network", "response_norm", ("-fopenmp",))  # loads only where torch is, see below
+SCALING = Kernel("alexnet.pictures", "scaling", ("-ffp-contract=off",))
 
 
 @cache

@@ -116,6 +116,7 @@ def doctor(as_json: bool) -> None:
     used = sum(file.stat().st_size for file in cache.glob("stores/*/*"))
     document = environment() | {
         "kernel": "C" if compiled.loaded(compiled.RESPONSE_NORM) else "torch, until training builds the one in C",
+        "scaling": "C" if compiled.loaded(compiled.SCALING) else "Pillow, until preparing builds the kernel in C",
         "extras": {"data": find_spec("pyarrow") is not None},
         "cache": str(cache),
         "cache_bytes": used,

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from alexnet.errors import PictureError
@@ -28,8 +27,9 @@ from alexnet.pictures.encodings.kinds import Kind, kind_of
 from alexnet.pictures.limits import LIMITS as LIMITS
 from alexnet.pictures.limits import Limits as Limits
 from alexnet.pictures.orientation import upright
+from alexnet.pictures.scaling import Pixels as Pixels
+from alexnet.pictures.scaling import scaled
 
-Pixels = NDArray[np.uint8]
 Resize = Literal["crop", "squash", "pad"]
 Decoding = Literal["full", "scaled"]
 
@@ -231,16 +231,16 @@ def fit(picture: Image.Image, side: int, resize: Resize = "crop") -> Pixels:
     """The picture as uint8 [side, side, 3]: the shorter side scaled to `side` and the centre cut out (crop), both
     sides scaled (squash), or the longer side scaled and the rest filled with the mean of the border (pad).
 
-    Bilinear with antialiasing, as Pillow and torchvision do it.
+    Bilinear with antialiasing, as Pillow and torchvision do it (`scaling`).
     """
     if resize == "squash":
-        return _array(picture, (side, side))
+        return scaled(picture, (side, side))
     if resize == "crop":
         picture = _shortened(picture, side)
     width, height = picture.size
     reference = (min if resize == "crop" else max)(width, height)
-    array = _array(picture, (max(1, side * width // reference), max(1, side * height // reference)))
-    return _centre(array, side) if resize == "crop" else _pad(array, side)
+    size = (max(1, side * width // reference), max(1, side * height // reference))
+    return scaled(picture, size, (side, side)) if resize == "crop" else _pad(scaled(picture, size), side)
 
 
 def _shortened(picture: Image.Image, side: int) -> Image.Image:
@@ -251,17 +251,6 @@ def _shortened(picture: Image.Image, side: int) -> Image.Image:
     half = 2 * min(width, height)
     box = (max(0, width // 2 - half), max(0, height // 2 - half), width // 2 + half, height // 2 + half)
     return picture.crop((box[0], box[1], min(width, box[2]), min(height, box[3])))
-
-
-def _array(picture: Image.Image, size: tuple[int, int]) -> Pixels:
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(picture)
-
-
-def _centre(array: Pixels, side: int) -> Pixels:
-    top, left = (round((length - side) / 2) for length in array.shape[:2])
-    return array[top : top + side, left : left + side]
 
 
 def _pad(array: Pixels, side: int) -> Pixels:

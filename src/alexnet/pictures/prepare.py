@@ -18,6 +18,7 @@ from typing import IO
 
 import numpy as np
 
+from alexnet import compiled
 from alexnet.environment import cache_folder, keep_memory, peak_memory
 from alexnet.errors import PictureError, StorageError, UsageError
 from alexnet.pictures import datasets, store_pieces
@@ -123,6 +124,7 @@ def _prepare(source: Source, samples: Samples, folder: Path, plan: Plan, worksho
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         keep_memory()  # of pictures, thousands of which come and go
+        compiled.build(compiled.SCALING)
         with workshop(folder, what, most) as making:
             if not is_store(making):
                 _forecast(source, samples, making, plan, most)
