@@ -63,8 +63,10 @@ def read(path: str | os.PathLike[str], limits: Limits = LIMITS) -> bytes:
             limits.check_bytes(status.st_size)
             with open(path, "rb", opener=_without_waiting) as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    room = min(limits.bytes, max(status.st_size, LIMITS.bytes))  # taken from memory at once
-                    data = file.read(room + 1)
+                    data = file.read(status.st_size + 1)
+                    if len(data) > status.st_size:  # it has grown, or claimed none
+                        room = min(limits.bytes, max(status.st_size, LIMITS.bytes))  # taken from memory at once
+                        data += file.read(room + 1 - len(data))
                     limits.check_bytes(len(data))
                     return data
         raise PictureError("not a regular file")
