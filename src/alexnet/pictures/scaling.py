@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 """Width and height."""
 
-TRIED = ((97, 61, 40, 25), (61, 83, 90, 97), (40, 90, 97, 90), (97, 90, 97, 40))  # sizes before and after
+TRIED = ((97, 61, 40, 25), (61, 83, 90, 97), (40, 90, 97, 90), (90, 120, 60, 80))  # sizes before and after
 
 
 class Side(ctypes.Structure):
