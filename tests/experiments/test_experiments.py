@@ -306,7 +306,7 @@ def test_a_run_that_diverges_is_a_finding(tens: Path, tmp_path: Path) -> None:
         found = rerun(value, tmp_path / "out", [str(tens)])
         assert [row["diverged"] for row in found["rows"]] == [1, 0] and found["finished"]
         assert "finite" in found["runs"][0]["diverged"] and found["rows"][0]["values"] == []
-    assert "| never |" in (tmp_path / "out" / "table.md").read_text()
+    assert "| diverged |" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_quick_without_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alexnet.experiments.compare import deviation, mean
 from alexnet.experiments.experiment import Compare, Draw, Outcome, Row, Run
-from alexnet.experiments.table import spread
+from alexnet.experiments.table import absent, spread
 from alexnet.insight.reports import plots
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")  # Okabe and Ito's
@@ -93,16 +93,19 @@ def _lines(
     drawn = False
     for label, runs in arms.items():
         series = [[(row["epoch"], y) for row in run.history if (y := value(row)) is not None] for run in runs]
-        series = [points for points in series if points]
-        marker = "o" if max((len(points) for points in series), default=0) <= 25 else None
-        for points in series if len(series) > 1 else ():
+        begun = [points for points in series if points]
+        marker = "o" if max((len(points) for points in begun), default=0) <= 25 else None
+        for points in begun if len(begun) > 1 else ():
             axis.plot(*zip(*points, strict=True), **styles[label], alpha=0.25, linewidth=1)
-        if series:
-            common = min(map(len, series))
-            epochs = [epoch for epoch, _ in series[0][:common]]
-            middle = np.mean([[y for _, y in points[:common]] for points in series], axis=0)
+        if begun:
+            common = min(map(len, begun))
+            epochs = [epoch for epoch, _ in begun[0][:common]]
+            middle = np.mean([[y for _, y in points[:common]] for points in begun], axis=0)
             axis.plot(epochs, middle, **styles[label], marker=marker, markersize=3, linewidth=1.8, label=label)
             drawn = True
+        for run, points in zip(runs, series, strict=True):
+            if run.failure and points:
+                axis.plot(*points[-1], "x", color=styles[label]["color"], markersize=8, label="diverged then")
     if not drawn:
         axis.text(0.5, 0.5, "no epoch is complete yet", transform=axis.transAxes, ha="center", color=PUBLISHED)
 
@@ -160,7 +163,7 @@ def _dots(axis: Axes, place: int, row: Row, colour: str) -> None:
     axis.scatter(row.values, [place] * len(row.values), color=colour, alpha=0.6, s=30, linewidths=0, zorder=3)
     middle, apart = mean(row.values), deviation(row.values)
     if middle is None:
-        said = "never" if row.finished else "none yet"
+        said = absent(row.finished, all(run.failure for run in row.runs))
         axis.text(0.5, place, said, transform=axis.get_yaxis_transform(), color=PUBLISHED, ha="center", va="center")
         return
     axis.errorbar(middle, place, xerr=apart, fmt="|", color=colour, markersize=16, capsize=4, linewidth=1.8)

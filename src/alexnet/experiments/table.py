@@ -81,8 +81,13 @@ def text_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """Ours and the published number of a row, for reading: "83.1 ± 0.4 %" and "90.95 %"."""
     published = "" if row["published"] is None else f"{number(row['published'])} {row['unit']}"
     if row["mean"] is None:
-        return "never" if row["finished"] else "none yet", published
+        return absent(row["finished"], row["diverged"] == row["runs"]), published
     return f"{spread(row['mean'], row['deviation'])} {row['unit']}", published
+
+
+def absent(finished: bool, diverged: bool) -> str:
+    """What stands where no run has a value; `diverged`: none of them came to an end."""
+    return "none yet" if not finished else "diverged" if diverged else "never"
 
 
 def spread(middle: float, deviation: float | None) -> str:

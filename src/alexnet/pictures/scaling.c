@@ -3,15 +3,29 @@
  * Each pixel is a weighted mean of those under a triangle as wide as two of the new ones: first across, rounded to
  * 8 bits, then down. Weights are doubles rounded to 22 bits; -ffp-contract=off keeps them as Pillow has them.
  *
- * Vectors hold four pixels of 4 bytes, across those of four rows, so that one weight serves them all. */
+ * Vectors hold pixels of 4 bytes, across those of several rows, so that one weight serves them all. */
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BITS 22
-#define ROWS 4
-#define LANES 16
+#ifdef __AVX512F__
+#define LANES 16 /* values of a vector, the widest of the processor */
+#else
+#define LANES 8
+#endif
+#define ROWS (LANES / 4)
+
+/* A vector that comes from memory GCC takes apart, value by value, which costs four times as long as widening it as it
+ * is; not one of which it does not know where it comes from. */
+#if defined __x86_64__
+#define HIDDEN(vector) __asm__("" : "+x"(vector))
+#elif defined __aarch64__
+#define HIDDEN(vector) __asm__("" : "+w"(vector))
+#else
+#define HIDDEN(vector) (void)(vector)
+#endif
 
 typedef struct { long length, scaled, first, count; } Side; /* pixels, those after scaling, and which of them are wanted */
 typedef struct { int32_t *first, *weights; long taps; } Weights; /* of each wanted pixel: where `taps` weights begin */
@@ -64,7 +78,10 @@ static Weights weigh(Side side) { /* in one block of memory, which begins at `fi
 
 static inline Sums half(void) { return (Sums){0} + (1 << (BITS - 1)); }
 
-static inline Sums times(Bytes bytes, int32_t weight) { return __builtin_convertvector(bytes, Sums) * weight; }
+static inline Sums times(Bytes bytes, int32_t weight) {
+    HIDDEN(bytes);
+    return __builtin_convertvector(bytes, Sums) * weight;
+}
 
 static inline Bytes narrowed(Sums sums) { return __builtin_convertvector(sums >> BITS, Bytes); }
 
