@@ -293,9 +293,10 @@ def test_untied_convolution_with_equal_kernels_is_a_convolution() -> None:
     torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), tied(x))
 
 
-def test_gradient_of_the_untied_convolution() -> None:
-    module = local(2, 4, a.Local(3, 3, padding=1))
-    arguments = (random(2, 2, 4, 4).requires_grad_(), module.weight, module.bias)
+@pytest.mark.parametrize(("side", "kernel", "stride", "padding"), [(4, 3, 1, 1), (4, 3, 1, 0), (6, 3, 2, 2)])
+def test_gradient_of_the_untied_convolution(side: int, kernel: int, stride: int, padding: int) -> None:
+    module = local(2, side, a.Local(3, kernel, stride, padding))
+    arguments = (random(2, 2, side, side).requires_grad_(), module.weight, module.bias)
     call = torch.func.functional_call
     assert torch.autograd.gradcheck(lambda x, w, b: call(module, {"weight": w, "bias": b}, (x,)), arguments)
 
