@@ -17,7 +17,9 @@ from typing import NamedTuple
 from alexnet.environment import cache_folder, processor
 
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+TELLING = ("model name", "flags", "Features", "CPU part")  # lines of /proc/cpuinfo
 SECONDS = 60  # that a compiler may take
+NONE = (OSError, RuntimeError, subprocess.SubprocessError)  # no compiler, room, permission; no home, so no cache
 
 
 class Kernel(NamedTuple):
@@ -37,26 +39,35 @@ def loaded(kernel: Kernel) -> ctypes.CDLL | None:
     """A compiled kernel, if `build` has put it into the cache."""
     try:
         return ctypes.CDLL(str(_library(kernel)))
-    except OSError:
+    except NONE:
         return None
 
 
 def build(kernel: Kernel) -> bool:
     """Compile a kernel unless the cache has it; whether there is one now. A second, once; never for prediction."""
-    library = _library(kernel)
-    if platform.system() == "Linux" and not library.exists():
-        try:
+    try:
+        library = _library(kernel)
+        if platform.system() == "Linux" and not library.exists():
             _compile(kernel, library)
-        except (OSError, subprocess.SubprocessError):  # no compiler, no room, no permission
-            return False
-        loaded.cache_clear()
+            loaded.cache_clear()
+    except NONE:
+        return False
     return loaded(kernel) is not None
 
 
 def _library(kernel: Kernel) -> Path:
     """Its place in the cache, named after all that it depends on."""
-    key = b"\0".join([_source(kernel), " ".join(FLAGS + kernel.flags).encode(), processor().encode()])
+    key = b"\0".join([_source(kernel), " ".join(FLAGS + kernel.flags).encode(), _processor().encode()])
     return cache_folder() / "kernels" / f"{kernel.name}-{hashlib.sha256(key).hexdigest()[:16]}.so"
+
+
+def _processor() -> str:
+    """What tells processors apart that would not run each other's code: a cache may be shared between machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(TELLING)}))
 
 
 def _source(kernel: Kernel) -> bytes:

@@ -263,17 +263,18 @@ def local(channels: int, side: int, layer: a.Local) -> LocalConv2d:
     return module
 
 
+@pytest.mark.parametrize("number", [2, 5])
 @pytest.mark.parametrize(
     ("side", "kernel", "stride", "padding"), [(6, 3, 1, 1), (5, 3, 1, 0), (7, 2, 2, 0), (7, 5, 3, 2)]
 )
-def test_untied_convolution_is_a_loop(side: int, kernel: int, stride: int, padding: int) -> None:
+def test_untied_convolution_is_a_loop(side: int, kernel: int, stride: int, padding: int, number: int) -> None:
     module = local(3, side, a.Local(4, kernel, stride, padding))
-    x = random(2, 3, side, side)
+    x = random(number, 3, side, side)
     padded, result = F.pad(x, (padding,) * 4), module(x)
     out = (side + 2 * padding - kernel) // stride + 1
-    assert result.shape == (2, 4, out, out)
+    assert result.shape == (number, 4, out, out)
     assert module.weight.shape == (out * out, 4, 3 * kernel**2)
-    for n in range(2):
+    for n in range(number):
         for o in range(4):
             for r in range(out):
                 for c in range(out):
@@ -293,12 +294,25 @@ def test_untied_convolution_with_equal_kernels_is_a_convolution() -> None:
     torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), tied(x))
 
 
+@pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize(("side", "kernel", "stride", "padding"), [(4, 3, 1, 1), (4, 3, 1, 0), (6, 3, 2, 2)])
-def test_gradient_of_the_untied_convolution(side: int, kernel: int, stride: int, padding: int) -> None:
+def test_gradient_of_the_untied_convolution(side: int, kernel: int, stride: int, padding: int, number: int) -> None:
     module = local(2, side, a.Local(3, kernel, stride, padding))
-    arguments = (random(2, 2, side, side).requires_grad_(), module.weight, module.bias)
+    arguments = (random(number, 2, side, side).requires_grad_(), module.weight, module.bias)
     call = torch.func.functional_call
     assert torch.autograd.gradcheck(lambda x, w, b: call(module, {"weight": w, "bias": b}, (x,)), arguments)
+
+
+def test_untied_convolution_in_bfloat16() -> None:
+    """Products of rounded values; what nine windows give a pixel is added up in float32 and rounded once."""
+    module, x = local(8, 6, a.Local(4, 3, padding=1)), random(5, 8, 6, 6)
+    exactly, narrow = (x.clone().requires_grad_() for _ in range(2))
+    module(exactly).square().sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module.float()(narrow.bfloat16())
+    found.double().square().sum().backward()
+    assert exactly.grad is not None and narrow.grad is not None
+    assert (narrow.grad - exactly.grad).abs().max() <= 2**-6 * exactly.grad.abs().max()
 
 
 # ------------------------------------------------------------------------------------------ dropout, a single output

@@ -111,12 +111,13 @@ def doctor(as_json: bool) -> None:
 
     from alexnet import compiled
     from alexnet.environment import cache_folder, environment
+    from alexnet.pictures.scaling import kernel_in_use
 
     cache = cache_folder()
     used = sum(file.stat().st_size for file in cache.glob("stores/*/*"))
     document = environment() | {
         "kernel": "C" if compiled.loaded(compiled.RESPONSE_NORM) else "torch, until training builds the one in C",
-        "scaling": "C" if compiled.loaded(compiled.SCALING) else "Pillow, until preparing builds the kernel in C",
+        "scaling": "C" if kernel_in_use() else "Pillow, until preparing builds the kernel in C",
         "extras": {"data": find_spec("pyarrow") is not None},
         "cache": str(cache),
         "cache_bytes": used,

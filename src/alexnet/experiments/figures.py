@@ -105,9 +105,11 @@ def _lines(
             drawn = True
         for run, points in zip(runs, series, strict=True):
             if run.failure and points:
-                axis.plot(*points[-1], "x", color=styles[label]["color"], markersize=8, label="diverged then")
+                axis.plot(*points[-1], "x", color=styles[label]["color"], markersize=8)
+    if any(run.failure for runs in arms.values() for run in runs):
+        axis.plot([], [], "x", color=PUBLISHED, markersize=8, label="diverged after this")
     if not drawn:
-        axis.text(0.5, 0.5, "no epoch is complete yet", transform=axis.transAxes, ha="center", color=PUBLISHED)
+        axis.text(0.5, 0.5, "no epoch is complete", transform=axis.transAxes, ha="center", color=PUBLISHED)
 
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
@@ -163,7 +165,7 @@ def _dots(axis: Axes, place: int, row: Row, colour: str) -> None:
     axis.scatter(row.values, [place] * len(row.values), color=colour, alpha=0.6, s=30, linewidths=0, zorder=3)
     middle, apart = mean(row.values), deviation(row.values)
     if middle is None:
-        said = absent(row.finished, all(run.failure for run in row.runs))
+        said = absent(row.finished, any(run.failure for run in row.runs))
         axis.text(0.5, place, said, transform=axis.get_yaxis_transform(), color=PUBLISHED, ha="center", va="center")
         return
     axis.errorbar(middle, place, xerr=apart, fmt="|", color=colour, markersize=16, capsize=4, linewidth=1.8)

@@ -81,12 +81,12 @@ def text_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """Ours and the published number of a row, for reading: "83.1 ± 0.4 %" and "90.95 %"."""
     published = "" if row["published"] is None else f"{number(row['published'])} {row['unit']}"
     if row["mean"] is None:
-        return absent(row["finished"], row["diverged"] == row["runs"]), published
+        return absent(row["finished"], row["diverged"] > 0), published
     return f"{spread(row['mean'], row['deviation'])} {row['unit']}", published
 
 
 def absent(finished: bool, diverged: bool) -> str:
-    """What stands where no run has a value; `diverged`: none of them came to an end."""
+    """What stands where no run has a value; `diverged`: some of them came to no end."""
     return "none yet" if not finished else "diverged" if diverged else "never"
 
 

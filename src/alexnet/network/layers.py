@@ -69,23 +69,28 @@ class LocalConv2d(nn.Module):
     def __init__(self, input: Shape, output: Shape, kernel: int, stride: int, padding: int) -> None:
         super().__init__()
         channels, height, width = output
-        self.window = {"kernel": kernel, "stride": stride, "padding": padding}
+        self.kernel, self.stride, self.padding = kernel, stride, padding
         self.weight = nn.Parameter(torch.empty(height * width, channels, input[0] * kernel**2))
         self.bias = nn.Parameter(torch.empty(output))
 
     def forward(self, x: Tensor) -> Tensor:
-        windows = _Windows.apply(x, *self.window.values())  # type: ignore[no-untyped-call]
-        weight = self.weight.to(x.dtype).unflatten(2, (x.shape[1], -1)).transpose(2, 3).flatten(2)
+        windows = _Windows.apply(x, self.kernel, self.stride, self.padding)  # type: ignore[no-untyped-call]
+        weight = self.weight.to(x.dtype) if torch.is_autocast_enabled(x.device.type) else self.weight
+        if len(x) < weight.shape[1]:  # the smaller of the two is brought into the order of the other
+            windows = windows.unflatten(2, (-1, x.shape[1])).transpose(2, 3).flatten(2)
+        else:
+            weight = weight.unflatten(2, (x.shape[1], -1)).transpose(2, 3).flatten(2)
         maps: Tensor = torch.bmm(windows, weight.mT).permute(1, 2, 0)
         return maps.reshape(-1, *self.bias.shape) + self.bias
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.window.items())
+        return f"kernel={self.kernel}, stride={self.stride}, padding={self.padding}"
 
 
 class _Windows(torch.autograd.Function):
     """What each place sees: [N, C, H, W] → [places, N, kernel * kernel * C], channels innermost, so that whole rows
-    are copied, which takes a third of `F.unfold` and its backward; gradients are added up in float32 at least."""
+    are copied, which takes a third of `F.unfold` and its backward; gradients are added up in float32 at least, and have
+    no gradients of their own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

@@ -233,7 +233,7 @@ def fit(picture: Image.Image, side: int, resize: Resize = "crop") -> Pixels:
     """The picture as uint8 [side, side, 3]: the shorter side scaled to `side` and the centre cut out (crop), both
     sides scaled (squash), or the longer side scaled and the rest filled with the mean of the border (pad).
 
-    Bilinear with antialiasing, as Pillow and torchvision do it (`scaling`).
+    Bilinear with antialiasing, as Pillow does it (`scaling`).
     """
     if resize == "squash":
         return scaled(picture, (side, side))

@@ -144,6 +144,7 @@ int scale(const struct Array *picture, uint8_t *out, Side x, Side y) {
             BY_TAPS(DOWN, wy.taps)
         }
     }
+    int done = between != NULL;
     free(wx.first), free(wy.first), free(between);
-    return between != NULL;
+    return done;
 }

@@ -17,7 +17,9 @@ Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 """Width and height."""
 
-TRIED = ((97, 61, 40, 25), (61, 83, 90, 97), (40, 90, 97, 90), (90, 120, 60, 80))  # sizes before and after
+TRIED = ((97, 61, 40, 25), (61, 83, 90, 97), (40, 90, 97, 90), (90, 120, 60, 80), (60, 140, 30, 81), (40, 400, 20, 361))
+"""Sizes before and after, on which the kernel must be Pillow's equal; the last two lose nearly twice as many rows as
+columns (`_down_first`)."""
 
 
 class Side(ctypes.Structure):
@@ -34,7 +36,7 @@ address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
 
 def scaled(picture: Image.Image, size: Size, middle: Size | None = None) -> Pixels:
     """A picture of mode RGB at `size`, or what lies in the middle of that: uint8 [rows, columns, 3]."""
-    kernel = _kernel()
+    kernel = kernel_in_use()
     found = _by_kernel(kernel, picture, size, middle or size) if kernel else None
     return _by_pillow(picture, size, middle or size) if found is None else found
 
@@ -73,12 +75,14 @@ def _down_first(before: Size, after: Size) -> bool:
     return rows > 0 and rows > 2 * columns
 
 
-@cache
-def _kernel() -> Scale | None:
+def kernel_in_use() -> Scale | None:
     """The kernel, if it is built and gives what this Pillow gives."""
     library = loaded(SCALING)
-    if library is None:
-        return None
+    return None if library is None else _tried(library)
+
+
+@cache
+def _tried(library: ctypes.CDLL) -> Scale | None:
     kernel: Scale = library.scale
     for width, height, *size in TRIED:
         noise = (np.arange(3 * width * height, dtype=np.uint64) * 2654435761 >> 16).astype(np.uint8)
