@@ -53,7 +53,7 @@ def draw(fast: dict[str, Any], le: dict[str, Any], path: Path) -> None:
     axis.annotate(
         f"article 3: {percent:.2f} % after {recipe('le').epochs * LE_SECONDS['as-printed']:,.0f} s",
         (0.99, percent),
-        (0, -12),
+        (0, 4),
         xycoords=axis.get_yaxis_transform(),
         textcoords="offset points",
         ha="right",
