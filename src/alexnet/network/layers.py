@@ -75,8 +75,8 @@ class LocalConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         windows = _Windows.apply(x, self.kernel, self.stride, self.padding)  # type: ignore[no-untyped-call]
-        weight = self.weight.to(x.dtype) if torch.is_autocast_enabled(x.device.type) else self.weight
-        if len(x) < weight.shape[1]:  # the smaller of the two is brought into the order of the other
+        weight = self.weight.to(x.dtype)  # which autocast would do later, to a copy
+        if not torch.compiler.is_compiling() and len(x) < weight.shape[1]:  # the smaller takes the order of the other
             windows = windows.unflatten(2, (-1, x.shape[1])).transpose(2, 3).flatten(2)
         else:
             weight = weight.unflatten(2, (x.shape[1], -1)).transpose(2, 3).flatten(2)
