@@ -1,7 +1,7 @@
 """How a run went astray: its steps from the last checkpoint on once more, as they were, in float32, at lower rates.
 
 `python benchmarks/divergence.py RUN --out NAME`, where RUN diverged; it is copied, its data must still be there. Each
-row is the loss of a step. On article 3's run at 1.2 to 2.3 s a step it takes four minutes.
+row is the loss of a step. On article 3's run it took two minutes.
 """
 
 from __future__ import annotations
