@@ -9,25 +9,13 @@ from dataclasses import replace
 
 from alexnet.experiments import compare, published
 from alexnet.experiments.compare import SECONDS, SPEED, TEST_TOP1, TRAIN_LOSS, TRAIN_TOP1, confused, each
+from alexnet.experiments.data import CATS_AND_DOGS, CATS_VS_DOGS, CIFAR_10, OUR_CIFAR, OUR_PETS, THREE
 from alexnet.experiments.experiment import Arm, Experiment, Quick
-from alexnet.experiments.figures import Panel, column, compared, confusions, curves
+from alexnet.experiments.figures import LOSS, TEST, TRAINING, VALIDATION, compared, confusions, curves
 from alexnet.network.architecture import Conv, Initial, Layer, Linear, Variant
 from alexnet.network.variants import variant
 from alexnet.training.recipe import Phase
 from alexnet.training.recipes import recipe
-
-CIFAR_10, CATS_AND_DOGS, CATS_VS_DOGS = "cifar10", "cats-and-dogs", "cats-vs-dogs"
-THREE = (0, 1, 2)
-
-LOSS: Panel = ("training loss, nats", column("train_loss"), {})
-TRAINING: Panel = ("training top-1, %", column("train_top1", 100), {})
-TEST: Panel = ("test top-1, %; chooses nothing", column("valid_top1", 100), {})
-VALIDATION: Panel = ("validation top-1, %", column("valid_top1", 100), {})
-
-OUR_PETS = (
-    "`cats-and-dogs.tar` is the article's split with 8,000 + 2,000 pictures, squashed to 200 x 200 and compressed anew"
-)
-OUR_CIFAR = "a CIFAR-10 of JPEG files is a lossy copy; `cifar-10-binary.tar.gz` is the original"
 
 # ------------------------------------------------------------------------------------------------- what the code trains
 

@@ -50,6 +50,11 @@ def training_error(row: Mapping[str, Any]) -> float:
 Panel = tuple[str, Callable[[Mapping[str, Any]], float | None], Mapping[str, float]]
 """What an axis shows: its label, a value of each row of a history, and published numbers to be drawn as lines."""
 
+LOSS: Panel = ("training loss, nats", column("train_loss"), {})
+TRAINING: Panel = ("training top-1, %", column("train_top1", 100), {})
+TEST: Panel = ("test top-1, %; chooses nothing", column("valid_top1", 100), {})
+VALIDATION: Panel = ("validation top-1, %", column("valid_top1", 100), {})
+
 
 def curves(*panels: Panel, title: str = "", only: str = "", family: Callable[[str], str] = str) -> Draw:
     """Panels over the epochs, a line for each arm (`only`: those on one data set): the mean of its seeds, each of them

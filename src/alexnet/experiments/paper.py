@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from alexnet.experiments import published
-from alexnet.experiments.articles import CATS_AND_DOGS, CIFAR_10, LOSS, OUR_CIFAR, OUR_PETS, THREE, TRAINING, VALIDATION
 from alexnet.experiments.compare import (
     SECONDS,
     TEN_VIEWS_TOP1,
@@ -22,8 +21,9 @@ from alexnet.experiments.compare import (
     factor,
     family,
 )
+from alexnet.experiments.data import CATS_AND_DOGS, CIFAR_10, OUR_CIFAR, OUR_PETS, THREE
 from alexnet.experiments.experiment import Arm, Experiment, Quick
-from alexnet.experiments.figures import compared, curves, functions, training_error
+from alexnet.experiments.figures import LOSS, TRAINING, VALIDATION, compared, curves, functions, training_error
 from alexnet.network.architecture import Conv, Dropout, Layer, MaxPool, ResponseNorm, Variant
 from alexnet.network.variants import variant
 from alexnet.training.recipe import ColourNoise, Flip, Phase, RandomAffine, RandomCrop, Recipe, View
