@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -183,6 +184,9 @@ def test_tables_as_json(alexnet):
     assert not named["cifar10"]["there"] and named["cifar10"]["download"].startswith("https://")
     doctor = alexnet("doctor", "--json").json
     assert doctor["packages"]["torch"].startswith("2.13") and doctor["threads"] >= 1
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].keys() - {"all", "docs", "dev"}
+    assert doctor["extras"] == dict.fromkeys(extras, True)
 
 
 def test_summary_explains_and_draws(alexnet, tmp_path):

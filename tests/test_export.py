@@ -19,6 +19,7 @@ from alexnet.errors import AlexNetError, UsageError
 from alexnet.network.architecture import Input
 from alexnet.network.model import build
 from alexnet.network.variants import variant
+from alexnet.pictures.prepare import prepare
 from alexnet.use import export as use
 from alexnet.use.export import FORMATS, export
 from alexnet.weights import files, onnx_graph
@@ -125,6 +126,12 @@ def test_pictures_of_other_classes_tell_the_difference_alone(model, photos, tmp_
     (photos / "train" / "cedar").rename(photos / "train" / "oak")
     found = export(model, "onnx", tmp_path / "model.onnx", data=photos)
     assert found["pictures"] == 18 and "top1_before" not in found
+
+
+def test_pictures_prepared_otherwise_are_refused(model, photos, tmp_path):
+    prepare(photos, tmp_path / "store", 32, "squash")
+    with pytest.raises(UsageError, match=r"prepared with squash.*the model wants crop"):
+        export(model, "onnx", tmp_path / "model.onnx", data=tmp_path / "store")
 
 
 def perturbed(write):

@@ -414,6 +414,10 @@ def test_evaluation_honours_the_split_of_a_run(photos, tmp_path):
     assert found.scores["split"] == "validation" and found.scores["images"] == 6
     assert found.scores["top1"] == pytest.approx(result["best"]["top1"], abs=0.2)
     assert alexnet.evaluate(tmp_path / "run", whole, split="train").scores["images"] == 54
+    table = tmp_path / "run" / "split.csv"
+    table.write_text(table.read_text().replace(",", ";"))  # as a spreadsheet saves it in half of the world
+    with pytest.raises(UsageError, match=r"split.csv: not as a run leaves it"):
+        alexnet.evaluate(tmp_path / "run", whole)
 
 
 def test_several_models_and_views_are_averaged(photos, tmp_path):

@@ -26,10 +26,9 @@ from alexnet.network import architecture
 from alexnet.network.architecture import Variant
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
-from alexnet.pictures import datasets
 from alexnet.pictures.batches import Order
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
-from alexnet.pictures.store import is_store
+from alexnet.pictures.prepare import source_of
 from alexnet.progress import say
 from alexnet.storage import link, link_bytes, sweep, write_json
 from alexnet.training import fine_tuning, memory, tracking
@@ -217,7 +216,7 @@ def _result_of(folder: Path) -> dict[str, Any]:
 
 
 def _default_folder(data: str | os.PathLike[str], recipe: str) -> Path:
-    name = Path(data).name if is_store(data) else datasets.source(data).name
+    name = source_of(data).name
     folder = Path("runs") / f"{time.strftime('%Y%m%d')}-{name}-{recipe}"
     numbered = (folder.with_name(f"{folder.name}-{n}") for n in range(2, 10_000))
     return folder if not folder.exists() else next(f for f in numbered if not f.exists())

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from alexnet.errors import StorageError, UsageError
+from alexnet.errors import StorageError, UsageError, reason
 
 LONGEST = 240  # bytes of a name that leave room for ".partial" in the 255 of most file systems
 
@@ -132,6 +132,36 @@ def link_bytes(path: Path, folder: Path) -> int:
     """Bytes that a `link` to the file takes in a folder: none on one file system, else a copy's."""
     file = path.stat()
     return 0 if file.st_dev == folder.stat().st_dev else file.st_size
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object that a program wrote; empty where there is no file. Raises UsageError."""
+    try:
+        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
+    if not isinstance(document, dict):
+        raise UsageError(f"{path}: not what was written there")
+    return document
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a heading; none where there is no file. Raises UsageError."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            return list(csv.DictReader(stream))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, csv.Error) as error:
+        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def write_text(path: Path, text: str) -> None:

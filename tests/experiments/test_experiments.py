@@ -34,7 +34,7 @@ from alexnet.experiments.compare import (
 from alexnet.experiments.experiment import Arm, Experiment, Outcome, Quick, Row, Run
 from alexnet.experiments.figures import compared, curves, training_error
 from alexnet.experiments.known import EXPERIMENTS, experiment
-from alexnet.experiments.rerun import rerun
+from alexnet.experiments.rerun import read_run, rerun
 from alexnet.experiments.table import number, row_document, spread
 from alexnet.network.architecture import walk, with_classes
 from alexnet.network.variants import variant
@@ -346,6 +346,10 @@ def test_what_cannot_be_carried_out(tens: Path, tmp_path: Path, monkeypatch: pyt
         rerun(tiny(), tmp_path / "out", report=True)
     with pytest.raises(UsageError, match="holds something else"):
         rerun(tiny(), tens, [str(tens)])
+    (tmp_path / "slow-0").mkdir()
+    (tmp_path / "slow-0" / "history.csv").write_text("epoch;train_loss\n1;0,5\n")  # as a spreadsheet saves it
+    with pytest.raises(UsageError, match=r"history.csv: not as a run leaves it"):
+        read_run(tmp_path, tiny().arms[0], 0)
 
 
 def test_commands(alexnet) -> None:

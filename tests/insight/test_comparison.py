@@ -102,7 +102,7 @@ def test_the_command(runs, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "not a run folder"), ("[]", "not what a run writes"), ("{", "cannot be read"), ("{}", "not a run folder")],
+    [(None, "not a run folder"), ("[]", "not what was written"), ("{", "cannot be read"), ("{}", "not a run folder")],
 )
 def test_what_is_no_run_is_refused(runs, tmp_path, content, said):
     if content is not None:

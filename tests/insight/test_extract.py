@@ -245,6 +245,13 @@ def test_pictures_or_data_one_of_the_two(model, photos, tmp_path):
             extract(model, inputs, tmp_path / "out", data=data)
 
 
+def test_data_is_read_where_it_lies(model, photos, tmp_path):
+    """Refused before anything is written, so that the command can be mended and repeated."""
+    with pytest.raises(UsageError, match="--engine ray takes INPUT"):
+        extract(model, [], tmp_path / "out", data=photos, spread=lambda *_: iter(()))
+    assert not list(tmp_path.glob("out*"))
+
+
 # -------------------------------------------------------------------------------------------------- on the command line
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -176,7 +177,17 @@ def test_pictures_of_a_data_set_and_of_the_network(folder, photos, model, tmp_pa
     assert index.paths[0] == "class 0/00.png" and index.picture(0).size == (40, 40)
     photos.rename(tmp_path / "away")
     with pytest.raises(PictureError, match="its data set has gone"):
-        index.picture(0)
+        Index.open(tmp_path / "data").picture(0)
+    packed = tmp_path / "photos.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted((tmp_path / "away").rglob("*.png")):
+            archive.write(file, file.relative_to(tmp_path / "away"))
+    extract(model, [], tmp_path / "packed", data=packed)
+    assert Index.open(tmp_path / "packed").picture(0).size == (40, 40)
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("class 0/other.png", b"")
+    with pytest.raises(PictureError, match="does not hold it any more"):
+        Index.open(tmp_path / "packed").picture(0)
     text = (folder / "index.csv").read_text().replace(str(photos), "https://example.org")
     (folder / "index.csv").write_text(text)
     with pytest.raises(PictureError, match="not fetched again"):

@@ -153,6 +153,16 @@ def test_a_store_is_made_once_in_the_cache(data: Path, cache: Path, capsys: pyte
     assert (second.folder, second.digest) == (first.folder, first.digest)
 
 
+def test_a_cache_that_can_only_be_read_is_used(data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_store(data, 32)
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(making.os, "utime", refused)
+    assert open_store(data, 32).digest == first.digest
+
+
 def test_the_cap_of_the_cache_is_said_before_it_fills(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     open_store(data, 8)
     assert "50 GB" in capsys.readouterr().err

@@ -138,3 +138,7 @@ def test_a_gentle_recipe_is_the_models_own_but_slower() -> None:
     assert (found.epochs, found.views, found.update, found.batch_size) == (3, own.views, own.update, own.batch_size)
     assert found.learning_rate == pytest.approx(GENTLE * own.learning_rate)
     assert gentle({}, 2).name == recipe("fast").name
+    unknown = to_json(recipe("fast")) | {"schedule": "of another version"}
+    assert gentle({"recipe": unknown}, 2).schedule == "one-cycle"
+    watching = gentle({"recipe": to_json(recipe("le"))}, 2)
+    assert watching.watch == "validation"  # there may be no test part

@@ -14,6 +14,7 @@ import torch
 import alexnet
 from alexnet.errors import UsageError
 from alexnet.network.variants import lenet_5
+from alexnet.training.config import recipe_of
 from alexnet.training.optimizer import factors, rate
 from alexnet.training.recipe import (
     ColourNoise,
@@ -83,6 +84,32 @@ def test_json_of_components_and_of_an_older_run():
     for field in ("phases", "shuffle", "watch", "margin", "eps"):
         del document[field]
     assert from_json(document) == recipe("fast")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variant": 5},
+        {"freeze": None},
+        {"views": [5]},
+        {"views": [{"type": "RandomResizedCrop", "area": 0.5}]},
+        {"views": [{"type": "RandomResizedCrop", "area": [0.5, "1"]}]},
+        {"views": [{"type": "Flip", "chunk": True}]},
+        {"views": [{"type": "ColourNoise", "components": [[1, 2, None]]}]},
+        {"phases": [5]},
+        {"phases": [{"factor": "x"}]},
+        {"phases": [{"until": float("nan")}]},
+        {"phases": [{"views": {}}, {"no": 1}]},
+        {"rates": [["*"]]},
+        {"schedule": "cosine"},
+        {"epochs": "many"},
+    ],
+    ids=str,
+)
+def test_a_file_that_is_no_recipe(change, tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(to_json(recipe("fast")) | change))
+    with pytest.raises(UsageError):
+        recipe_of(str(tmp_path / "recipe.json"))
 
 
 def rates_at(name: str, epoch: float) -> dict[str, float]:

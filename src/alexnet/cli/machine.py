@@ -104,6 +104,17 @@ def _speed(what: str, figures: dict[str, Any]) -> str:
     )
 
 
+EXTRAS = {  # what each of pyproject.toml's extras must bring to be of use
+    "data": ("datasets", "pyarrow"),
+    "onnx": ("onnx", "onnxruntime"),
+    "keras": ("h5py",),
+    "hub": ("huggingface_hub",),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "httptools"),
+    "scale": ("ray",),
+    "track": ("tensorboard",),
+}
+
+
 @command("alexnet doctor")
 def doctor(as_json: bool) -> None:
     """Versions, devices, threads and caches: what to send with a question."""
@@ -118,7 +129,7 @@ def doctor(as_json: bool) -> None:
     document = environment() | {
         "kernel": "C" if compiled.loaded(compiled.RESPONSE_NORM) else "torch, until training builds the one in C",
         "scaling": "C" if kernel_in_use() else "Pillow, until preparing builds the kernel in C",
-        "extras": {"data": find_spec("pyarrow") is not None},
+        "extras": {name: all(map(find_spec, modules)) for name, modules in EXTRAS.items()},
         "cache": str(cache),
         "cache_bytes": used,
     }

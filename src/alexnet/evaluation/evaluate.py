@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
@@ -23,9 +22,10 @@ from alexnet.pictures.datasets import located
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.layout import TEST, TRAIN, VALIDATION
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.prepare import open_store
-from alexnet.pictures.store import Part, Store, rule_text
+from alexnet.pictures.prepare import open_for
+from alexnet.pictures.store import Part, Store
 from alexnet.progress import progress
+from alexnet.storage import read_csv
 from alexnet.weights.model import Model, load, softmax
 
 PathLike = str | os.PathLike[str]
@@ -75,13 +75,7 @@ def evaluate(
         raise UsageError(f"{names[0]} and the others differ in their classes; only models of the same can be averaged")
     run = run_of(Path(names[0]), data)
     kept = _kept(run, limits)
-    stores = [
-        open_store(data, rule.stored, rule.resize, rule.decode, **kept) for rule in (model.input for model in loaded)
-    ]
-    for store, model in zip(stores, loaded, strict=True):
-        wanted = rule_text(model.input.resize, model.input.decode)
-        if store.rule != wanted:
-            raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
+    stores = [open_for(model.input, data, **kept) for model in loaded]
     # What a run with --valid validated on is other data, whose paths may be the same.
     recorded = run and run["digest"] == stores[0].digest and run["valid"] is None
     own = run_split(Path(names[0])) if recorded else {}
@@ -130,12 +124,11 @@ def _kept(run: dict[str, Any] | None, limits: Limits) -> dict[str, Any]:
 
 
 def run_split(run: Path) -> dict[str, str]:
-    """Path → split as a run recorded it."""
+    """Path → split as a run recorded it; empty where it did not. Raises UsageError."""
     try:
-        with (run / "split.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-            return {row["path"]: row["split"] for row in csv.DictReader(stream)}
-    except OSError:
-        return {}
+        return {row["path"]: row["split"] for row in read_csv(run / "split.csv")}
+    except KeyError as column:
+        raise UsageError(f"{run / 'split.csv'}: not as a run leaves it: it has no column {column}") from None
 
 
 def default_split(store: Store, own: dict[str, str]) -> str:

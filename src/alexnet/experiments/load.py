@@ -60,11 +60,12 @@ async def closed_loop(port: int, requests: Sequence[bytes], clients: int, second
     asked = cycle(requests)
 
     async def client() -> None:
-        stream = await asyncio.open_connection("127.0.0.1", port)
+        stream: Stream | None = None
         while (began := time.perf_counter()) < end:
-            if not await _counted(seen, stream, next(asked), began):
-                stream = await asyncio.open_connection("127.0.0.1", port)
-        stream[1].close()
+            stream = stream or await asyncio.open_connection("127.0.0.1", port)  # fails where the server has gone
+            stream = await _counted(seen, port, stream, next(asked), began)
+        if stream:
+            stream[1].close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return seen
@@ -76,8 +77,8 @@ async def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: 
 
     async def arrival() -> None:
         began = time.perf_counter()
-        stream = idle.popleft() if idle else await asyncio.open_connection("127.0.0.1", port)
-        if await _counted(seen, stream, next(asked), began):
+        stream = await _counted(seen, port, idle.popleft() if idle else None, next(asked), began)
+        if stream:
             idle.append(stream)
 
     began = time.perf_counter()
@@ -90,19 +91,21 @@ async def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: 
     return seen
 
 
-async def _counted(seen: Seen, stream: Stream, asked: bytes, began: float) -> bool:
-    """Whether the connection can be used again."""
+async def _counted(seen: Seen, port: int, stream: Stream | None, asked: bytes, began: float) -> Stream | None:
+    """One request, over a new connection where there is none; the answer is the connection, if it can be used again."""
     try:
         async with asyncio.timeout(PATIENCE):
+            stream = stream or await asyncio.open_connection("127.0.0.1", port)
             status = await ask(stream, asked)
     except (OSError, EOFError, IndexError, ValueError):  # TimeoutError is an OSError
         seen.statuses["lost"] += 1
-        stream[1].close()
-        return False
+        if stream:
+            stream[1].close()
+        return None
     seen.statuses[str(status)] += 1
     if status == 200:
         seen.seconds.append(time.perf_counter() - began)
-    return True
+    return stream
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:

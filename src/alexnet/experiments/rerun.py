@@ -6,7 +6,6 @@ OUT holds `experiment.json` (what is being carried out), a run folder `<arm>-<se
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from alexnet.errors import DivergedError, Interrupted, UsageError, reason
+from alexnet.errors import DivergedError, Interrupted, UsageError
 from alexnet.evaluation.evaluate import evaluate
 from alexnet.experiments.experiment import Arm, Experiment, Outcome, Quick, Run
 from alexnet.experiments.table import write_tables
@@ -25,7 +24,7 @@ from alexnet.pictures.layout import TEST, TRAIN
 from alexnet.pictures.prepare import open_store, source_of
 from alexnet.progress import say
 from alexnet.run import train
-from alexnet.storage import changes, write_json, write_text
+from alexnet.storage import changes, read_csv, read_json, write_json, write_text
 from alexnet.training.folder import LOCK, own
 from alexnet.training.recipe import to_json
 
@@ -84,8 +83,8 @@ def patterns_for(name: str) -> str:
 
 def _written(path: Path) -> dict[str, str]:
     """DATA as `_claim` wrote it down. Raises UsageError."""
-    found = _document(path)
-    if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
+    found = read_json(path)
+    if not isinstance(found.get("data"), dict):
         raise UsageError(f"{path.parent}: no experiment was begun there, so there is nothing to report")
     return dict(found["data"])
 
@@ -100,7 +99,7 @@ def _claim(path: Path, experiment: Experiment, given: Mapping[str, str], quick: 
     if not path.is_file():
         write_json(path, plan)
         return
-    found = changes(_document(path) or {}, plan)
+    found = changes(read_json(path), plan)
     if found:
         raise UsageError(f"{path.parent} holds another experiment: {found[0]}; choose another --out")
 
@@ -138,26 +137,19 @@ def read_run(out: Path, arm: Arm, seed: int) -> Run:
     return replace(
         run,
         history=_history(folder / "history.csv"),
-        evaluation=_document(folder / "evaluation.json"),
-        ten_views=_document(folder / TEN_VIEWS),
-        result=_document(folder / "result.json"),
+        evaluation=read_json(folder / "evaluation.json") or None,
+        ten_views=read_json(folder / TEN_VIEWS) or None,
+        result=read_json(folder / "result.json") or None,
         failure=diverged.read_text("utf-8").strip() if diverged.is_file() else "",
     )
 
 
 def _history(path: Path) -> tuple[dict[str, float | None], ...]:
-    if not path.is_file():
-        return ()
-    with path.open(newline="", encoding="utf-8") as stream:
-        return tuple({k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(stream))
-
-
-def _document(path: Path) -> dict[str, Any] | None:
-    """A JSON document; None where there is no file. Raises UsageError."""
+    """The rows of history.csv. Raises UsageError."""
     try:
-        return json.loads(path.read_text("utf-8")) if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read: {reason(error)}; choose another --out") from None
+        return tuple({k: float(v) if v else None for k, v in row.items()} for row in read_csv(path))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path}: not as a run leaves it: {error}") from None
 
 
 def _report(

@@ -8,19 +8,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from alexnet import compiled
 from alexnet.environment import cache_folder, keep_memory, peak_memory
 from alexnet.errors import PictureError, StorageError, UsageError
+from alexnet.network.architecture import Input
 from alexnet.pictures import datasets, store_pieces
 from alexnet.pictures.decode import Decoding, Resize
 from alexnet.pictures.forms import FORMS, Kept
@@ -28,7 +29,7 @@ from alexnet.pictures.layout import Samples
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.pictures.making import Plan, Unreadable, made, write
 from alexnet.pictures.sources import Source
-from alexnet.pictures.store import FORMAT, Store, Stored, is_store, opened
+from alexnet.pictures.store import FORMAT, Store, Stored, is_store, opened, rule_text
 from alexnet.progress import say
 from alexnet.storage import lock, writable
 
@@ -64,8 +65,18 @@ def open_store(
     if not (folder / "store.json").is_file():
         plan = Plan(size, resize, decode, unreadable=unreadable)
         _prepare(source, without(source.samples(), leave_out), folder, plan, _passing)
-    os.utime(folder / "store.json")  # last use, for the cache's clean-up
+    with suppress(OSError):  # the cache is somebody else's, or cannot be written
+        os.utime(folder / "store.json")  # last use, for the clean-up
     return opened(folder)
+
+
+def open_for(rule: Input, data: str | os.PathLike[str], **kept: Any) -> Store:
+    """The pictures of DATA as an input rule wants them; `kept` as `open_store` takes it. Raises UsageError too for a
+    prepared store of another rule."""
+    store = open_store(data, rule.stored, rule.resize, rule.decode, **kept)
+    if store.rule != (wanted := rule_text(rule.resize, rule.decode)):
+        raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
+    return store
 
 
 def source_of(data: str | os.PathLike[str], origin: Path | None = None, limits: Limits = LIMITS) -> Source:

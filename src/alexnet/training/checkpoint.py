@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.progress import say
-from alexnet.storage import changes, flush, whole, write_json
+from alexnet.storage import changes, flush, sha256, whole, write_json
 from alexnet.training.execution import UNDIVIDED, Execution
 from alexnet.training.optimizer import load_named_state, named_state
 from alexnet.training.parallel import ALONE, Group
@@ -139,7 +139,7 @@ class Checkpoints:
             "history": state.history,
             "seconds": state.seconds,
             "rates": [group["lr"] for group in state.optimizer.param_groups],
-            "tensors": _file_digest(file),
+            "tensors": sha256(file),
         }
         write_json(target / "state.json", document | {"sha256": _digest(document)})
 
@@ -197,18 +197,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if document.pop("sha256") != _digest(document):
         raise ValueError("the digest of state.json differs")
     tensors = folder / "tensors.safetensors"
-    if document["tensors"] != _file_digest(tensors):
+    if document["tensors"] != sha256(tensors):
         raise ValueError("the digest of tensors.safetensors differs")
     return document, load_file(tensors)
 
 
 def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _restore(state: State, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from alexnet.network.architecture import (
     with_classes,
     with_dropout,
 )
-from alexnet.storage import link
+from alexnet.storage import link, sha256
 from alexnet.training.recipe import Recipe
 from alexnet.weights import files, torch_engine
 from alexnet.weights.files import Description
@@ -79,10 +78,8 @@ def read(model: str | os.PathLike[str]) -> Initial:
         raise UsageError(f"{model}: an ONNX file cannot be trained on; give the model that it was exported from")
     description = files.describe(path)
     network, mean_picture = torch_engine.assemble(path, description)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     place = Path(model).resolve() if Path(model).exists() else model  # or a name, which means the same everywhere
-    return Initial(str(place), path, sha256, description, network.state_dict(), mean_picture)
+    return Initial(str(place), path, sha256(path), description, network.state_dict(), mean_picture)
 
 
 def recall(folder: Path, weights: Weights) -> Initial:

@@ -156,15 +156,15 @@ class Signals:
     received: int | None = None
 
     @contextmanager
-    def listen(self) -> Iterator[Signals]:
+    def listen(self) -> Iterator[None]:
         """Note signals instead of dying of them, until the block ends. Outside the main thread: do nothing."""
         try:
             before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:
-            yield self
+            yield
             return
         try:
-            yield self
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

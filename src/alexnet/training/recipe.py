@@ -15,10 +15,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from alexnet.errors import UsageError, unknown
 from alexnet.pictures.limits import LIMITS, Limits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -286,6 +288,8 @@ def checked(recipe: Recipe) -> Recipe:
     """The recipe itself, if every number lies in its range and every word is known. Raises UsageError."""
     for field, hint in HINTS.items():
         value = getattr(recipe, field)
+        if hint is str and not isinstance(value, str):
+            raise UsageError(f"--set {field}: {value!r} is not a text")
         if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
             raise UsageError(f"--set {field}: {value!r} is not one of {', '.join(typing.get_args(hint))}")
     for field, (low, high) in RANGES.items():
@@ -351,17 +355,39 @@ def from_json(document: dict[str, Any]) -> Recipe:
 
 
 def _phase(document: dict[str, Any]) -> Phase:
-    rates = tuple((str(name), float(rate)) for name, rate in document.get("rates", ()))
-    views = document.get("views")
-    return Phase(**{**document, "rates": rates, "views": None if views is None else _views(views)})
+    given = dict(document)
+    views = given.pop("views", None)
+    given["rates"] = tuple((str(name), float(rate)) for name, rate in given.get("rates", ()))
+    return _made(Phase, {**given, "views": None if views is None else _views(views)})
 
 
 def _views(documents: list[dict[str, Any]]) -> tuple[View, ...]:
-    views = []
+    views: list[View] = []
     for document in documents:
-        values = {key: _tuples(value) for key, value in document.items()}
-        views.append(VIEWS[values.pop("type")](**values))
+        values = {key: _tuples(value) for key, value in dict(document).items()}
+        views.append(_made(VIEWS[values.pop("type")], values))
     return tuple(views)
+
+
+def _made(kind: type[T], values: dict[str, Any]) -> T:
+    """A view or a phase, if every value is of its field's type. Raises TypeError."""
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise TypeError(f"{kind.__name__}.{name} cannot be {value!r}")
+    return kind(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = options[:1] * len(value) if options[-1] is ... else options
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if options:
+        return any(_fits(value, option) for option in options)
+    return type(value) in (int, float) and math.isfinite(value) if hint is float else type(value) is hint
 
 
 def _tuples(value: Any) -> Any:

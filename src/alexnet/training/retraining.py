@@ -14,7 +14,7 @@ from alexnet.errors import DivergedError, UsageError
 from alexnet.network.layers import Pixels
 from alexnet.network.model import skeleton
 from alexnet.pictures.batches import Order, batches
-from alexnet.pictures.layout import TRAIN
+from alexnet.pictures.layout import TRAIN, VALIDATION
 from alexnet.pictures.store import Part
 from alexnet.progress import progress
 from alexnet.training.checkpoint import State, Sums
@@ -65,11 +65,11 @@ def gentle(trained: Mapping[str, Any], epochs: int) -> Recipe:
     """The recipe that a model was trained with, or else the default one, for going on from where it ended."""
     try:
         recipe = from_json(trained["recipe"])
-    except (KeyError, ValueError, TypeError):  # a model of another library, or of an older version
+    except (KeyError, ValueError, TypeError, UsageError):  # of another library, or of an older version
         recipe = recipe_of(None)
     here = {field: getattr(recipe_of(None), field) for field in EXECUTION}
     gentle = {"learning_rate": GENTLE * recipe.learning_rate, "schedule": "one-cycle", "warm_up": 0.1}
-    plain = {"phases": (Phase(),), "stop_on": "", "freeze": "", "layer_decay": 1.0}
+    plain = {"phases": (Phase(),), "stop_on": "", "watch": VALIDATION, "freeze": "", "layer_decay": 1.0}
     changes: dict[str, Any] = {"epochs": epochs} | gentle | plain | here
     return replace(recipe, **changes)
 

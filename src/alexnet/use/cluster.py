@@ -25,8 +25,8 @@ from typing import Any
 
 from alexnet.environment import threads
 from alexnet.errors import AlexNetError, NetworkError, UsageError
-from alexnet.insight.features.extract import digest
 from alexnet.pictures.inputs import Listing
+from alexnet.storage import sha256
 from alexnet.weights import files
 from alexnet.weights.model import BATCH, Model, Spread, Work, load
 
@@ -53,7 +53,7 @@ class Loading:
         with suppress(OSError):
             os.chdir(self.folder)  # names of pictures may be relative to it
         path = Path(self.path)
-        if not path.is_file() or digest(path) != self.sha256:
+        if not path.is_file() or sha256(path) != self.sha256:
             raise UsageError(
                 f"{path} is not the same file on {socket.gethostname()} as here; every machine of a cluster needs the "
                 "model and the pictures under the same names"
@@ -90,7 +90,7 @@ def engine(address: str | None, model: str | os.PathLike[str], precision: Any = 
     """
     path = files.locate(model).resolve()
     count = None if path.suffix.lower() == ".onnx" else threads()  # ONNX Runtime takes the cores, and needs no torch
-    loading = Loading(str(path), digest(path), precision, count, os.getcwd())
+    loading = Loading(str(path), sha256(path), precision, count, os.getcwd())
     with _cluster(address or os.environ.get("RAY_ADDRESS")) as ray:
         yield partial(_spread, ray, loading)
 

@@ -17,7 +17,7 @@ from alexnet.errors import AlexNetError, UsageError
 from alexnet.evaluation.evaluate import choose, default_split, relabelled
 from alexnet.pictures import patterns, views
 from alexnet.pictures.decode import Pixels, fit
-from alexnet.pictures.prepare import open_store
+from alexnet.pictures.prepare import open_for
 from alexnet.storage import whole
 from alexnet.weights import files
 from alexnet.weights.files import Description
@@ -167,7 +167,7 @@ def _pictures(description: Description, data: str | os.PathLike[str] | None) -> 
         first = patterns.COUNTS["train"]  # where the test part begins
         drawn = (Image.fromarray(patterns.draw(first + number)[0]) for number in range(DRAWN))
         return views.centre(np.stack([fit(p, rule.stored, rule.resize) for p in drawn]), rule.size), None
-    store = open_store(data, rule.stored, rule.resize, rule.decode)
+    store = open_for(rule, data)
     part = choose(store, {}, default_split(store, {}), data)
     part = part.take(np.unique(np.linspace(0, len(part) - 1, MOST).astype(np.int64)))
     known = set(store.classes) <= set(description.classes)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from alexnet.errors import AlexNetError, PictureError, UsageError
-from alexnet.insight.features.extract import digest
 from alexnet.insight.features.layers import features
 from alexnet.insight.features.neighbours import Index, Metric
 from alexnet.pictures.decode import Pixels, fit, stored
 from alexnet.pictures.inputs import class_of, contents
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import say
+from alexnet.storage import sha256
 from alexnet.weights import files
 from alexnet.weights.model import Model, load
 
@@ -33,7 +33,7 @@ def model_of(index: Index, model: str | os.PathLike[str] | None) -> Model:
             f"{index.folder}: made with {made['name']}, no longer at {place}; say with --model where it is"
         )
     path = files.locate(place if model is None else model)
-    if digest(path) != made["sha256"]:
+    if sha256(path) != made["sha256"]:
         raise UsageError(
             f"{path}: not the model that {index.folder} was made with ({made['name']}, SHA-256 {made['sha256'][:9]}…); "
             "features of different models cannot be compared"

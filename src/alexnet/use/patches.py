@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.errors import AlexNetError, UsageError
-from alexnet.evaluation.evaluate import default_split
+from alexnet.errors import AlexNetError
+from alexnet.evaluation.evaluate import choose, default_split
 from alexnet.insight.explanations import panels, patches
 from alexnet.pictures import views
 from alexnet.pictures.batches import in_order
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import chunks, expand, opened
-from alexnet.pictures.prepare import open_store
-from alexnet.pictures.store import rule_text
+from alexnet.pictures.prepare import open_for
 from alexnet.progress import progress
 from alexnet.storage import write_csv
 from alexnet.use.explain import refusal, write
@@ -43,20 +42,14 @@ class Given:
 
 def from_data(model: Model, data: str, split: str | None) -> Given:
     """The pictures of DATA: of its test part, or else its validation part, or else all. Raises UsageError."""
-    rule = model.input
-    store = open_store(data, rule.stored, rule.resize, rule.decode)
-    if store.rule != (wanted := rule_text(rule.resize, rule.decode)):
-        raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
-    chosen = split or default_split(store, {})
-    if chosen not in store.parts:
-        raise UsageError(f"{data}: no split {chosen!r}; there is {', '.join(store.parts)}")
-    part = store[chosen]
+    store = open_for(model.input, data)
+    part = choose(store, {}, split or default_split(store, {}), data)
     read = progress(in_order(part, BATCH), -(-len(part) // BATCH), "looking through")
 
     def picture(number: int) -> Pixels:
-        return _one(views.centre(part.read(slice(number, number + 1)), rule.size))
+        return _one(views.centre(part.read(slice(number, number + 1)), model.input.size))
 
-    return Given((views.centre(batch, rule.size) for batch, _ in read), picture, lambda n: part.paths[n], [])
+    return Given((views.centre(batch, model.input.size) for batch, _ in read), picture, lambda n: part.paths[n], [])
 
 
 def from_inputs(model: Model, inputs: Sequence[str]) -> Given:

@@ -15,8 +15,8 @@ from alexnet.pictures.batches import in_order
 from alexnet.pictures.imagenet.devkit import KIT, NUMBER
 from alexnet.pictures.layout import TEST
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.prepare import open_store
-from alexnet.pictures.store import Part, Store, rule_text
+from alexnet.pictures.prepare import open_for
+from alexnet.pictures.store import Part, Store
 from alexnet.progress import progress
 from alexnet.storage import write_text
 from alexnet.weights.model import Model
@@ -33,10 +33,7 @@ def submission(
 
     `data`: a store of the challenge's pictures, or the folder in which they lie. Raises UsageError.
     """
-    rule = model.input
-    store = open_store(data, rule.stored, rule.resize, rule.decode, limits=limits)
-    if store.rule != (wanted := rule_text(rule.resize, rule.decode)):
-        raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
+    store = open_for(model.input, data, limits=limits)
     part = _by_number(store, split, data)
     numbers = _numbers(store, model.classes, data)
     for pictures, _ in progress(in_order(part, BATCH), -(-len(part) // BATCH), f"predicting {split}"):

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 GAPS, CODES, CODEBOOK = PARTS = (".gaps", ".codes", ".codebook")
 SKIP = 255  # as a gap: so many zeros, and no value after them
-MOST_VALUES = 256  # in a codebook
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.signedinteger[Any]]

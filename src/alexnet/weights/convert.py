@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +14,7 @@ import numpy as np
 from alexnet.errors import UsageError, WeightsError
 from alexnet.network.architecture import Input, Variant
 from alexnet.network.variants import variant
-from alexnet.storage import alone, link, whole
+from alexnet.storage import alone, link, sha256, whole
 from alexnet.weights import catalog, download, files, labels
 from alexnet.weights.files import Description
 from alexnet.weights.formats.caffe_input import with_mean
@@ -131,9 +130,7 @@ def _foreign(file: Path, hints: Hints) -> tuple[Description, dict[str, Tensor]]:
     rule, other = _input(file, found.input, hints)
     said = {CLASS_NAMES: hints.classes or found.classes, RESIZE_RULE: hints.resize, MEAN_AND_SCALE: hints.mean}
     guessed = [what for what in (*found.guessed, CLASS_NAMES) if not said.get(what)]
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    trained = {"format": found.format, "sha256": digest, "guessed": guessed}
+    trained = {"format": found.format, "sha256": sha256(file), "guessed": guessed}
     return Description(found.variant, _fitting(names, count), rule, trained), found.tensors | other
 
 

@@ -53,6 +53,12 @@ class Description:
     trained: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it says of the data that it was trained on; empty where it does not say that in our way."""
+        data = self.trained.get("data")
+        return data if isinstance(data, dict) else {}
+
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,

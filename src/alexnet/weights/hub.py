@@ -113,8 +113,7 @@ def _scores(description: Description) -> dict[str, dict[str, float]]:
 
 
 def _data(description: Description) -> str:
-    data = description.trained.get("data")
-    return _line(data["name"]) if isinstance(data, dict) and "name" in data else "unknown"
+    return _line(description.data.get("name", "unknown"))
 
 
 def _results(description: Description) -> list[EvalResult]:

@@ -18,7 +18,6 @@ import numpy as np
 
 from alexnet.errors import UsageError, unknown
 from alexnet.insight.explanations import occlusion as covering
-from alexnet.insight.explanations.kernels import kernels as kernels  # beside the others for who looks for it here
 from alexnet.insight.explanations.targets import Floats, Target, stacked, targets
 from alexnet.network import architecture as a
 from alexnet.network.fields import Field, fields

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from alexnet.network.architecture import Input
+from alexnet.network.architecture import LUMA, Input
 from alexnet.pictures.decode import Pixels
 from alexnet.storage import whole
 
@@ -24,7 +24,6 @@ Floats = NDArray[np.float32]
 LEAST = 224  # pixels a side that a panel is magnified to at least
 SHEET = 400  # pixels a side that a sheet of few maps is magnified to, about
 GAP, MARGIN, TEXT = 8, 10, 13  # pixels between panels, around them; the height of letters
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the network's first stage has it
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 OPACITY = 0.7
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
@@ -35,6 +34,7 @@ from alexnet.pictures.inputs import Listing, chunks
 from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
+from alexnet.storage import sha256
 from alexnet.weights import files
 from alexnet.weights.model import BATCH, Model, Spread, layers_of, load
 
@@ -76,6 +76,8 @@ def extract(
     """
     if bool(inputs) == (data is not None):
         raise UsageError("features takes INPUT... or --data DATA, one of the two")
+    if spread is not None and data is not None:
+        raise UsageError("--engine ray takes INPUT..., not --data: a prepared store is read where it lies")
     folder = Path(out)
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     _check(folder, unfinished, resume, force)
@@ -134,19 +136,13 @@ def _plan(
     """What the folder will hold, as its document says it."""
     return {
         "format": feature_folder.FORMAT,
-        "model": {"name": loaded.variant.name, "sha256": digest(path)},
+        "model": {"name": loaded.variant.name, "sha256": sha256(path)},
         "layers": {name: list(shape) for name, shape in shapes(loaded, layers).items()},
         "precision": precision,
         "pictures": {"count": len(pictures.paths), "sha256": listing(pictures.paths)},
         # Where everything was, for `neighbours`; it may move.
         "places": {"model": str(path.resolve()), "folder": os.getcwd(), "data": data and located(data)},
     }
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _complete(folder: Path, plan: Plan) -> dict[str, Any]:
@@ -213,8 +209,7 @@ def _elsewhere(
     spread: Spread, model: Model, pictures: Some, start: int, layers: Sequence[str], precision: Precision
 ) -> Iterator[Found]:
     """The same, from other machines."""
-    if not isinstance(pictures.all, Named):
-        raise UsageError("--engine ray takes INPUT..., not --data: a prepared store is read where it lies")
+    assert isinstance(pictures.all, Named)  # what is not has been refused
     work = Extracting(layers, precision, pictures.all.limits)
     end = pictures.first + len(pictures.paths)
     listing = pictures.all.listing.part(slice(pictures.first + start, end))

@@ -29,8 +29,8 @@ from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import Pixels
 from alexnet.pictures.inputs import Listing, chunks, class_of, listed, opened
 from alexnet.pictures.limits import LIMITS, Limits
-from alexnet.pictures.prepare import open_store
-from alexnet.pictures.store import Part, rule_text
+from alexnet.pictures.prepare import open_for
+from alexnet.pictures.store import Part
 from alexnet.weights.model import BATCH, Model, layers_of
 
 if TYPE_CHECKING:
@@ -121,10 +121,7 @@ def of_listing(listing: Listing, model: Model, limits: Limits) -> Named:
 
 def of_data(data: str | os.PathLike[str], split: str | None, model: Model, limits: Limits = LIMITS) -> Stored:
     """The pictures of DATA: of one part, or of all. Raises UsageError."""
-    rule = model.input
-    store = open_store(data, rule.stored, rule.resize, rule.decode, limits=limits)
-    if store.rule != (wanted := rule_text(rule.resize, rule.decode)):
-        raise UsageError(f"{data}: prepared with {store.rule}, but the model wants {wanted}")
+    store = open_for(model.input, data, limits=limits)
     if split is not None and split not in store.parts:
         raise UsageError(f"{data}: no split {split!r}; there is {', '.join(store.parts)}")
     parts = [part for name, part in store.parts.items() if split in (None, name)]

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alexnet.errors import PictureError, UsageError, unknown
+from alexnet.errors import NetworkError, PictureError, UsageError, unknown
 from alexnet.insight.features import folder as feature_folder
 from alexnet.pictures.batches import ahead
 from alexnet.pictures.decode import decode, read
 from alexnet.pictures.prepare import source_of
+from alexnet.pictures.sources import Source
 
 Metric = Literal["euclidean", "cosine"]
 Floats = NDArray[np.float32]
@@ -136,10 +137,15 @@ class Index:
         try:
             if places["data"] is None:
                 return decode(read(os.path.join(places["folder"], path)))
-            ((_, load),) = source_of(places["data"]).pictures([path])
-            return load(0)
-        except (UsageError, KeyError) as error:
+            for _, load in self._source.pictures([path]):
+                return load(0)
+        except (UsageError, NetworkError, KeyError) as error:
             raise PictureError(f"its data set has gone: {error}") from None
+        raise PictureError("its data set does not hold it any more")
+
+    @cached_property
+    def _source(self) -> Source:
+        return source_of(self.document["places"]["data"])
 
 
 def products(vectors: Floats, queries: Floats) -> Floats:

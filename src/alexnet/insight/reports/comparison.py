@@ -6,7 +6,6 @@ compared too.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -17,10 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from alexnet.errors import UsageError, reason
+from alexnet.errors import UsageError
 from alexnet.evaluation.certainty import mcnemar, wilson
 from alexnet.network import architecture, documents
 from alexnet.pictures.layout import VALIDATION
+from alexnet.storage import read_csv, read_json
 
 FOLLOWS = ("title", "source", "variant", "size", "resize", "decode")  # of a recipe: said by its name, network or input
 
@@ -45,10 +45,10 @@ class Run:
     def answers(self) -> dict[tuple[str, str], bool] | None:
         """(path, class) of each evaluated picture → whether the answer was right; None where the files do not tell."""
         split = self.evaluation.get("split")
-        wrong = {row["path"] for row in _rows(self.folder / "mistakes.csv")}
+        wrong = {row["path"] for row in read_csv(self.folder / "mistakes.csv")}
         found = {
             (row["path"], row["class"]): row["path"] not in wrong
-            for row in _rows(self.folder / "split.csv")
+            for row in read_csv(self.folder / "split.csv")
             if row["split"] == split
         }
         right = sum(row["correct"] for row in self.evaluation.get("per_class", []))
@@ -63,42 +63,21 @@ def read(folders: Sequence[Path]) -> list[Run]:
 
 
 def _read(name: str, folder: Path) -> Run:
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if "recipe" not in config:
         raise UsageError(
             f"{folder}: not a run folder: there is no config.json of a run; give folders of `alexnet train`"
         )
     try:
-        rows = _rows(folder / "history.csv")
+        rows = read_csv(folder / "history.csv")
         history = [{column: float(value) if value else None for column, value in row.items()} for row in rows]
-        run = Run(name, folder, config, history, _json(folder / "result.json"), _json(folder / "evaluation.json"))
+        run = Run(
+            name, folder, config, history, read_json(folder / "result.json"), read_json(folder / "evaluation.json")
+        )
         comparison([run])  # so that what is damaged is named before anything is compared
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder}: its files are not as a run leaves them: {type(error).__name__}: {error}") from None
     return run
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file. Raises UsageError."""
-    try:
-        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
-    if not isinstance(document, dict):
-        raise UsageError(f"{path}: not what a run writes there")
-    return document
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-            return list(csv.DictReader(stream))
-    except FileNotFoundError:
-        return []
-    except (OSError, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 # ------------------------------------------------------------------------------------------------------------- results

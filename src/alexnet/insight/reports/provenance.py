@@ -65,7 +65,7 @@ def of_models(found: Evaluation, models: Sequence[str], data: str) -> dict[str, 
         "title": f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} on {Path(data).name}",
         "summary": "",
         "training": [*averaged, *_trained(description)],
-        "trained_on": (trained.get("data") or {}).get("counts", {}).get(TRAIN, {}),
+        "trained_on": description.data.get("counts", {}).get(TRAIN, {}),
         "notes": _notes(found, looked=False),
         "history": [],
         "watched": VALIDATION,
@@ -126,9 +126,9 @@ def _counts(config: Mapping[str, Any]) -> Facts:
 def _trained(description: Description) -> Facts:
     """What a model file says it was trained on; nothing where it does not say that in our way."""
     trained = description.trained
-    data, recipe = trained.get("data"), trained.get("recipe")
+    data, recipe = description.data, trained.get("recipe")
     found: Facts = []
-    if isinstance(data, dict) and "name" in data:
+    if "name" in data:
         pictures = sum(data.get("counts", {}).get(TRAIN, {}).values())
         found.append(("trained on", f"{data['name']}, {pictures:,} pictures of {len(description.classes):,} classes"))
     if isinstance(recipe, dict) and "name" in recipe:

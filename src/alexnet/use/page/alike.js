@@ -11,6 +11,7 @@ export function alike(server, model, visit) {
   visit.addEventListener("choose", async () => {
     const exhibit = visit.current;
     the("alike-text").hidden = Boolean(exhibit);
+    the("neighbours").removeAttribute("aria-busy");
     if (!exhibit) return the("neighbours").replaceChildren();
     the("neighbours").setAttribute("aria-busy", "true");
     const items = await exhibit.alike(COUNT).then(

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from alexnet.errors import PictureError, UsageError
-from alexnet.insight.features.extract import digest
 from alexnet.insight.features.neighbours import Index
 from alexnet.pictures.decode import Pixels
+from alexnet.storage import sha256
 from alexnet.use.server.problems import Problem
 from alexnet.weights import files
 from alexnet.weights.model import Model, layers_of
@@ -51,7 +51,7 @@ def features(model: Model, stored: Pixels, layer: str | None) -> Features:
 def opened(folder: str, model: str) -> Index:
     """The index in a folder. Raises UsageError unless it was made with this very model."""
     index, path = Index.open(folder), files.locate(model)
-    if digest(path) != index.document["model"]["sha256"]:
+    if sha256(path) != index.document["model"]["sha256"]:
         raise UsageError(f"{folder}: made with another model ({index.document['model']['name']}), not with {model}")
     return index
 

@@ -19,7 +19,6 @@ from alexnet.weights.onnx_engine import OnnxEngine
 
 METHODS = ("grad-cam", "occlusion", "saliency", "activations", "input")
 WITHOUT_LAYERS = ("occlusion", "input")  # what needs neither gradients nor single layers
-OUTPUTS = ("overlay", "map")
 
 
 def methods(model: Model) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from alexnet import errors
-from alexnet.errors import AlexNetError, UsageError
+from alexnet.errors import AlexNetError, StorageError, UsageError, reason
 from alexnet.progress import say
 from alexnet.use.server.batching import Job, Line
 from alexnet.use.server.frames import pack, receive
@@ -93,7 +93,17 @@ class Workers:
         damaged by then or another, only where no process has the model any more."""
         pause, began = 0.0, False
         while not self.failed:
-            worker, why = await self._started(slow), ""
+            try:
+                worker, why = await self._started(slow), ""
+            except OSError as error:  # the system has no process or no descriptor left
+                failure = StorageError(f"a model process cannot be started: {reason(error)}")
+                if self.about is None:
+                    self.failed = failure
+                    return
+                say(f"alexnet serve: {failure}; trying again")
+                pause = min(LONGEST_PAUSE, 2 * pause + 1)
+                await asyncio.sleep(pause)
+                continue
             try:
                 await self._listen(worker)
             except (asyncio.IncompleteReadError, OSError):

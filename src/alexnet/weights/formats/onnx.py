@@ -48,7 +48,6 @@ from alexnet.weights.formats.protobuf import BYTES, VARINT, Message
 MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES}
 MODEL |= {25: BYTES, 26: BYTES}
 DTYPES = {1: "<f4", 7: "<i8", 10: "<f2", 11: "<f8"}  # by ONNX's numbers; float, int64, float16, double
-TYPED = {1: 4, 7: 7, 11: 10}  # the fields of a tensor for values that are not raw
 SIZES = ("Shape", "Constant", "Gather", "Squeeze", "Unsqueeze", "Concat", "Slice", "Cast")  # what reckons with shapes
 SIZE = 224  # pixels a side, of a graph for pictures of any size
 
