@@ -14,7 +14,7 @@ from record import record
 from torch.nn import functional as F
 
 from alexnet.environment import keep_memory
-from alexnet.experiments.ways import median_seconds
+from alexnet.experiments.bench.ways import median_seconds
 from alexnet.network.model import build
 from alexnet.training.augment import resize
 

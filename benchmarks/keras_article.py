@@ -51,7 +51,7 @@ def seconds_of_keras(python: str) -> float:
 
 
 def seconds_of_ours() -> float:
-    command = [sys.executable, "-m", "alexnet.experiments.ways", "train", "ours", "le-keras", str(BATCH)]
+    command = [sys.executable, "-m", "alexnet.experiments.bench.ways", "train", "ours", "le-keras", str(BATCH)]
     return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["seconds"])
 
 

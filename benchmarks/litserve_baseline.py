@@ -27,8 +27,8 @@ from pathlib import Path
 
 from record import record
 
-from alexnet.experiments.bench import process
-from alexnet.experiments.bench_serve import CLIENTS, WARM, drawn_pictures, load, rate, server
+from alexnet.experiments.bench.serve import CLIENTS, WARM, drawn_pictures, load, rate, server
+from alexnet.experiments.bench.turns import process
 
 WORKERS = os.cpu_count() or 1
 

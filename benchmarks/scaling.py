@@ -26,7 +26,7 @@ from record import record
 
 from alexnet import compiled
 from alexnet.environment import keep_memory
-from alexnet.experiments.scaling import UPDATE_BYTES, Machines, Work, forecast
+from alexnet.experiments.bench.scaling import UPDATE_BYTES, Machines, Work, forecast
 from alexnet.network.architecture import Input
 from alexnet.network.layers import Pixels
 from alexnet.network.model import build
@@ -34,7 +34,9 @@ from alexnet.network.variants import variant as named
 from alexnet.pictures.batches import Order
 from alexnet.training.checkpoint import State, Sums
 from alexnet.training.optimizer import make_optimizer
-from alexnet.training.parallel import Exchange, Group, alone, joined
+from alexnet.training.parallel.exchange import Exchange, alone
+from alexnet.training.parallel.group import Group
+from alexnet.training.parallel.joining import joined
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, bfloat16, update
 

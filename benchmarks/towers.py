@@ -33,9 +33,9 @@ from alexnet.network.model import build
 from alexnet.network.variants import variant
 from alexnet.pictures.batches import Order
 from alexnet.training.checkpoint import State, Sums
-from alexnet.training.execution import execution
 from alexnet.training.optimizer import make_optimizer
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.execution import execution
+from alexnet.training.parallel.group import Group
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, update
 

@@ -45,13 +45,14 @@ from alexnet.training.config import (
     resolve,
     skip_lines,
 )
-from alexnet.training.execution import execution
 from alexnet.training.fine_tuning import Initial
 from alexnet.training.folder import CONFIG, claim, claimed, clear, occupied, own, resumable
 from alexnet.training.journal import Journal, Signals, tell
 from alexnet.training.keeper import Keeper, best_row, shared_probabilities, validation
 from alexnet.training.optimizer import BUFFERS, make_optimizer
-from alexnet.training.parallel import ALONE, Group, job, joined, restarts
+from alexnet.training.parallel.execution import execution
+from alexnet.training.parallel.group import ALONE, Group
+from alexnet.training.parallel.joining import job, joined, restarts
 from alexnet.training.recipe import EXECUTION, Recipe, with_settings
 from alexnet.training.record import record, recorded
 from alexnet.training.statistics import mean_view

@@ -16,7 +16,8 @@ import pytest
 from in_process import run
 from processes import MAY_MOUNT
 
-from alexnet.experiments import bench, rerun
+from alexnet.experiments import rerun
+from alexnet.experiments.bench import network, turns
 from alexnet.pictures.store import Part
 
 FIGURES = {"seconds": 0.5, "normalisation": 0.1, "memory": 1e9, "flops": 1e12}
@@ -42,7 +43,8 @@ def fill(disk: Path) -> None:
 
 @pytest.mark.skipif(not MAY_MOUNT, reason="mounts: needs root on Linux, and the right to")
 def test_figures_are_said_that_the_disk_does_not_take(disk: Path, monkeypatch) -> None:
-    monkeypatch.setattr(bench, "process", lambda arguments: FIGURES)
+    for module in (network, turns):
+        monkeypatch.setattr(module, "process", lambda arguments: FIGURES)
     fill(disk)
     answer = run("bench", "train", "--turns", "1", "--out", disk / "new.json", "--json")
     assert answer.code == 7 and answer.json["ours"] == 256.0 and answer.json["stock"] == 256.0

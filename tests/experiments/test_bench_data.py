@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from alexnet.errors import UsageError
-from alexnet.experiments import bench_data, feeding
+from alexnet.experiments.bench import data as bench_data
+from alexnet.experiments.bench import feeding
 from alexnet.pictures.decode import fit
 from alexnet.pictures.prepare import open_store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.experiments.scaling import H200, IMAGENET, Machines, Work, forecast, imagenet_rows, wire_seconds
+from alexnet.experiments.bench.scaling import H200, IMAGENET, Machines, Work, forecast, imagenet_rows, wire_seconds
 from alexnet.network.variants import variant
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"

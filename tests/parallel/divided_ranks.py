@@ -31,10 +31,10 @@ from alexnet.network.variants import variant
 from alexnet.pictures.batches import Order
 from alexnet.run import train
 from alexnet.training.checkpoint import State, Sums
-from alexnet.training.execution import UNDIVIDED, Execution, execution
 from alexnet.training.journal import Journal
 from alexnet.training.optimizer import make_optimizer
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.execution import UNDIVIDED, Execution, execution
+from alexnet.training.parallel.group import Group
 from alexnet.training.recipe import Recipe
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, dropout_seed, update

@@ -16,12 +16,14 @@ from alexnet.network.layers import Pixels
 from alexnet.network.model import build
 from alexnet.pictures.batches import Order, batches
 from alexnet.pictures.prepare import open_store
-from alexnet.training.batch_statistics import make_global
 from alexnet.training.checkpoint import State, Sums
-from alexnet.training.execution import Replicas
 from alexnet.training.keeper import shared_probabilities
 from alexnet.training.optimizer import make_optimizer
-from alexnet.training.parallel import Exchange, Group, alone, joined
+from alexnet.training.parallel.batch_statistics import make_global
+from alexnet.training.parallel.exchange import Exchange, alone
+from alexnet.training.parallel.execution import Replicas
+from alexnet.training.parallel.group import Group
+from alexnet.training.parallel.joining import joined
 from alexnet.training.recipes import recipe
 from alexnet.training.train import Plan, update
 from alexnet.weights.files import Description

@@ -30,9 +30,9 @@ from alexnet.network.division import (
     towers,
 )
 from alexnet.network.variants import variant
-from alexnet.training.execution import execution
 from alexnet.training.memory import fixed_bytes
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.execution import execution
+from alexnet.training.parallel.group import Group
 from alexnet.training.recipes import recipe
 from alexnet.weights import files
 from alexnet.weights.model import load

@@ -175,4 +175,4 @@ def test_nothing_opens_pictures_but_the_decoder() -> None:
     """D4: `Image.open` stands in one place, but for the other way of feeding that benchmarks measure beside ours."""
     source = Path(__file__).parents[2] / "src" / "alexnet"
     found = {str(file.relative_to(source)) for file in source.rglob("*.py") if "Image.open(" in file.read_text("utf-8")}
-    assert found == {"pictures/decode.py", "experiments/feeding.py"}
+    assert found == {"pictures/decode.py", "experiments/bench/feeding.py"}

@@ -41,8 +41,8 @@ def bench(
     archive of photographs (without it patterns are drawn). serve: `alexnet serve` under load; DATA is a folder of
     pictures (likewise).
     """
-    from alexnet.experiments.bench import bench_predict, bench_train
-    from alexnet.experiments.bench_data import bench_data
+    from alexnet.experiments.bench.data import bench_data
+    from alexnet.experiments.bench.network import bench_predict, bench_train
 
     if what not in ("data", "serve") and data:
         raise UsageError(f"bench {what} takes no DATA")
@@ -51,7 +51,7 @@ def bench(
     if what == "train" and len(batches) > 1:
         raise UsageError("bench train measures one --batch")
     if what == "serve":
-        from alexnet.experiments.bench_serve import bench_serve
+        from alexnet.experiments.bench.serve import bench_serve
 
         found = bench_serve(data, variant, model, turns, seconds)
         lines = _serve_lines(found)

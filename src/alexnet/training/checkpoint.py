@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from alexnet.errors import StorageError, UsageError, WeightsError
 from alexnet.progress import say
 from alexnet.storage import changes, flush, sha256, whole, write_json
-from alexnet.training.execution import UNDIVIDED, Execution
 from alexnet.training.optimizer import load_named_state, named_state
-from alexnet.training.parallel import ALONE, Group
+from alexnet.training.parallel.execution import UNDIVIDED, Execution
+from alexnet.training.parallel.group import ALONE, Group
 from alexnet.weights.files import write_tensors
 
 KEEP = 2

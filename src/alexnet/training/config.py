@@ -25,10 +25,11 @@ from alexnet.pictures.prepare import open_store
 from alexnet.pictures.skip_list import read_skip_list
 from alexnet.pictures.store import Part, Store, class_counts, rule_text
 from alexnet.progress import say
-from alexnet.training import fine_tuning, memory, parallel, recipes, tracking
-from alexnet.training.execution import execution
+from alexnet.training import fine_tuning, memory, recipes, tracking
 from alexnet.training.fine_tuning import Initial, Weights
-from alexnet.training.parallel import Group
+from alexnet.training.parallel import joining
+from alexnet.training.parallel.execution import execution
+from alexnet.training.parallel.group import Group
 from alexnet.training.recipe import EPOCHS, EXECUTION, STEPS, ColourNoise, Recipe, to_json, views_in, with_components
 from alexnet.training.recipe import from_json as recipe_from_json
 from alexnet.training.statistics import colour_components
@@ -186,7 +187,7 @@ def resolve(
     device = choose_device(recipe)
     architecture.walk(draft, size)  # refuse what cannot work before pictures are prepared
     execution(recipe, draft, size, Group(size=processes))
-    parallel.check(processes, recipe.batch_size, device)
+    joining.check(processes, recipe.batch_size, device)
     frozen = fine_tuning.frozen(draft, recipe.freeze)
     memory.check(draft, size, stored, recipe, device, processes)
     tracking.check(recipe)
@@ -195,7 +196,7 @@ def resolve(
         raise UsageError(f"{data}: prepared with {store.rule}, but the weights want {wanted}")
     recipe = _with_colours(_for_parts(recipe, draft, parts, processes), parts[TRAIN])
     execution(recipe, draft, size, Group(size=processes))  # both again, for the batch that there is
-    parallel.check(processes, recipe.batch_size, device)
+    joining.check(processes, recipe.batch_size, device)
     if initial and recipe.layer_decay is None:
         recipe = replace(recipe, layer_decay=fine_tuning.LAYER_DECAY)
     variant = _for_classes(draft, store.classes, recipe)

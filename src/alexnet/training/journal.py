@@ -22,7 +22,7 @@ from alexnet.pictures.store import Part
 from alexnet.progress import say
 from alexnet.storage import write_csv
 from alexnet.training.checkpoint import State, Sums
-from alexnet.training.parallel import ALONE, Group
+from alexnet.training.parallel.group import ALONE, Group
 from alexnet.training.tracking import Curves, Nowhere
 
 COLUMNS = "epoch,step,images,seconds,learning_rate,train_loss,train_top1,valid_loss,valid_top1,valid_top5".split(",")

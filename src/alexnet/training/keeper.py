@@ -19,7 +19,7 @@ from alexnet.storage import link, whole
 from alexnet.training.checkpoint import State
 from alexnet.training.config import Config
 from alexnet.training.fine_tuning import training_mode
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.group import Group
 from alexnet.training.recipe import EXECUTION, Recipe, to_json
 from alexnet.training.train import Plan
 from alexnet.weights import files

@@ -10,8 +10,8 @@ import torch
 
 from alexnet.errors import UsageError
 from alexnet.network.architecture import Variant, walk
-from alexnet.training.execution import held
 from alexnet.training.optimizer import BUFFERS
+from alexnet.training.parallel.execution import held
 from alexnet.training.recipe import Recipe
 
 CONTAINER = Path("/sys/fs/cgroup")

@@ -13,7 +13,7 @@ from alexnet.network.architecture import ResponseNorm
 from alexnet.storage import changes, write_csv, write_json
 from alexnet.training.config import Config, Parts
 from alexnet.training.journal import tell
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.group import Group
 from alexnet.training.train import device
 
 

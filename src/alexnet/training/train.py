@@ -21,11 +21,13 @@ from alexnet.pictures.batches import Batch, Order, ahead, batches
 from alexnet.pictures.store import Part
 from alexnet.training.augment import augment
 from alexnet.training.checkpoint import Checkpoints, State
-from alexnet.training.execution import UNDIVIDED, Execution
 from alexnet.training.fine_tuning import training_mode
 from alexnet.training.journal import Journal, Signals
 from alexnet.training.optimizer import rate, set_rate, stopped
-from alexnet.training.parallel import Group, Meetings, alone
+from alexnet.training.parallel.exchange import alone
+from alexnet.training.parallel.execution import UNDIVIDED, Execution
+from alexnet.training.parallel.group import Group
+from alexnet.training.parallel.meetings import Meetings
 from alexnet.training.recipe import Recipe, phase_at, purposes, views_in
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from alexnet.environment import environment
 from alexnet.errors import UsageError
-from alexnet.experiments.bench import Figures, in_turn, process
+from alexnet.experiments.bench.turns import Figures, in_turn, process
 from alexnet.pictures import datasets, patterns
 from alexnet.pictures.archives import Archive
 from alexnet.pictures.forms import FORMS

@@ -1,30 +1,23 @@
-"""Speed, with the stock way beside it in the same run and the limit that was measured there.
+"""How fast a network trains and answers, with the stock way beside it in the same run and the limit measured there.
 
-Each way (`ways`) is timed in processes of its own, in turn, since how memory is kept belongs to a process; what counts
-is the median of the turns. Stock means plain torch as a textbook writes it: float32, its own layers, its own defaults.
+Stock means plain torch as a textbook writes it: float32, its own layers, its own defaults.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from alexnet import errors
 from alexnet.environment import environment
-from alexnet.errors import AlexNetError, UsageError
+from alexnet.errors import UsageError
+from alexnet.experiments.bench.scaling import Work
+from alexnet.experiments.bench.turns import Figures, in_turn, process
 from alexnet.network.architecture import Linear, Row, Variant, walk
 from alexnet.network.variants import variant as named
-from alexnet.progress import say
-
-Figures = dict[str, float]
 
 
 def bench_train(variant: str, batch: int, turns: int) -> dict[str, Any]:
@@ -36,8 +29,7 @@ def bench_train(variant: str, batch: int, turns: int) -> dict[str, Any]:
     """
     value = _colour(variant)
     found = in_turn({way: ["train", way, variant, str(batch)] for way in ("ours", "stock")}, turns)
-    macs = [row.macs for row in walk(value) if row.macs]
-    flops = 2 * (3 * sum(macs) - macs[0])
+    flops = Work.of(value).flops
     peak = process(["limits"])["flops"]
     ours, stock = (batch / found[way]["seconds"] for way in ("ours", "stock"))
     return {
@@ -120,28 +112,3 @@ def _colour(variant: str) -> Variant:
     if value.channels != 3:
         raise UsageError(f"{variant} takes grey pictures; bench measures networks for colour ones")
     return value
-
-
-def in_turn(ways: dict[str, list[str]], turns: int) -> dict[str, Figures]:
-    """Each way's figures, the median over its turns."""
-    collected: dict[str, list[Figures]] = {way: [] for way in ways}
-    for turn in range(turns):
-        for way, arguments in ways.items():
-            collected[way].append(process(arguments))
-            say(f"turn {turn + 1} of {turns}, {way}: {1000 * collected[way][-1]['seconds']:.1f} ms")
-    return {
-        way: {key: statistics.median(turn[key] for turn in found) for key in found[0]}
-        for way, found in collected.items()
-    }
-
-
-def process(arguments: list[str]) -> Figures:
-    command = [sys.executable, "-m", "alexnet.experiments.ways", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.splitlines() or ["ended without a word"])[-1]
-        kind, _, message = last.partition(": ")
-        if kind.startswith("alexnet.errors."):
-            raise getattr(errors, kind.rpartition(".")[2])(message)
-        raise AlexNetError(f"{' '.join(arguments)}: {last}")
-    return dict(json.loads(done.stdout))

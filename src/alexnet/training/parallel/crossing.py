@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from alexnet.network import division as d
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.group import Group
 
 Map = Callable[[Tensor], Tensor]
 

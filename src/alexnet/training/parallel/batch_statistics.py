@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from alexnet.training.parallel import Group
+from alexnet.training.parallel.group import Group
 
 
 class _Normalise(torch.autograd.Function):

@@ -17,9 +17,10 @@ from alexnet.network.architecture import Linear, Variant, walk
 from alexnet.network.division import Division, Part, one_weird_trick, towers
 from alexnet.network.model import module
 from alexnet.pictures.batches import WHOLE
-from alexnet.training.batch_statistics import make_global
-from alexnet.training.crossing import Crossing, OwnDropout, Together
-from alexnet.training.parallel import ALONE, Exchange, Group, alone
+from alexnet.training.parallel.batch_statistics import make_global
+from alexnet.training.parallel.crossing import Crossing, OwnDropout, Together
+from alexnet.training.parallel.exchange import Exchange, alone
+from alexnet.training.parallel.group import ALONE, Group
 from alexnet.training.recipe import Recipe
 
 Tensors = Mapping[str, Tensor]

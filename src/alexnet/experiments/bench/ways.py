@@ -1,4 +1,4 @@
-"""One way of computing, measured: what runs in the processes of `bench`. `python -m alexnet.experiments.ways WHAT …`"""
+"""One way of computing, measured, in a process of its own: `python -m alexnet.experiments.bench.ways WHAT …`"""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.environment import keep_memory, peak_memory
+from alexnet.experiments.bench.turns import Figures
 from alexnet.network.architecture import Input, ResponseNorm, Variant
 from alexnet.network.variants import variant as named
 from alexnet.weights.files import Description
-
-Figures = dict[str, float]
 
 
 def median_seconds(action: Callable[[], object], times: int, warm: int = 2) -> float:
@@ -240,7 +239,7 @@ def limits() -> Figures:
 
 def data_way(what: str, arguments: list[str]) -> Figures:
     """One of the ways of `feeding`."""
-    from alexnet.experiments import feeding
+    from alexnet.experiments.bench import feeding
 
     ways: dict[str, Callable[..., Figures]] = {
         "prepare-ours": feeding.prepare_ours,

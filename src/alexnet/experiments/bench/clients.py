@@ -1,4 +1,4 @@
-"""Clients that ask a server for predictions, as many as wanted, in one process: `python -m alexnet.experiments.load`.
+"""Clients that ask a server for predictions, as many as wanted, in one process of their own.
 
 They know HTTP only as bytes that were made beforehand, so that little of the machine goes to them, and count their own
 processor time, so that it can be taken off.

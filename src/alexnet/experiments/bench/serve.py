@@ -27,7 +27,7 @@ from PIL import Image
 
 from alexnet.environment import environment
 from alexnet.errors import AlexNetError, StorageError, UsageError
-from alexnet.experiments.bench import process
+from alexnet.experiments.bench.turns import process
 from alexnet.pictures import patterns
 from alexnet.pictures.layout import is_picture
 from alexnet.progress import say
@@ -153,9 +153,14 @@ def load(
     path: str = "/v1/predict",
     form: str | None = None,
 ) -> Load:
-    """Load a server from a process of its own (`load`)."""
+    """Load a server from a process of its own (`clients`)."""
     settings = {"port": port, "pictures": str(pictures), "seconds": seconds, "clients": clients, "rate": rate}
-    command = [sys.executable, "-m", "alexnet.experiments.load", json.dumps(settings | {"path": path, "form": form})]
+    command = [
+        sys.executable,
+        "-m",
+        "alexnet.experiments.bench.clients",
+        json.dumps(settings | {"path": path, "form": form}),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         kind = StorageError if done.returncode == StorageError.exit_code else AlexNetError
@@ -165,7 +170,7 @@ def load(
 
 def without_http(model: str, pictures: Path, workers: int, seconds: float) -> float:
     """Pictures a second of as many processes as the server has, one thread each, in full batches."""
-    command = [sys.executable, "-m", "alexnet.experiments.bench_serve", model, str(pictures), str(seconds)]
+    command = [sys.executable, "-m", "alexnet.experiments.bench.serve", model, str(pictures), str(seconds)]
     environ = {**os.environ, **ENVIRONMENT}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environ}
     with ExitStack() as stack:
