@@ -32,7 +32,7 @@ function item(server, { row, name, label, distance }, place) {
       image.src = URL.createObjectURL(blob);
       image.onload = () => URL.revokeObjectURL(image.src); // it is painted, the file may go
     },
-    () => image.classList.add("lost"),
+    () => {}, // its place stays empty
   );
   const far = element("span", { className: "soft" }, `distance ${Number(distance).toPrecision(3)}`);
   return element("li", { title: name }, image, element("span", {}, label || name), far);
