@@ -14,7 +14,6 @@ from alexnet.training.recipes import RECIPES
 
 ROOT, PACKAGE = PAGE.parents[1], Path(alexnet.__file__).parent
 ROWS = list(rows(PAGE.read_text("utf-8")))
-NOT_YET = {"1.29"}  # the nearest pictures by features
 
 LIST = """# Facts
 Words before the first section.
@@ -60,7 +59,7 @@ def defined(file: Path) -> set[str]:
 @pytest.mark.parametrize("row", ROWS, ids=ids)
 def test_everything_a_row_names_exists(row: Row) -> None:
     assert row.facts and row.statement and row.source
-    assert row.held == "not in the program yet" if row.facts[0] in NOT_YET else row.settled
+    assert row.settled
     assert row.code or not row.tests, "held, but nowhere"
     for root, references in ((PACKAGE, row.code), (ROOT, row.tests)):
         for file, name in references:

@@ -36,7 +36,7 @@ from alexnet.experiments.figures import compared, curves, training_error
 from alexnet.experiments.known import EXPERIMENTS, experiment
 from alexnet.experiments.rerun import read_run, rerun
 from alexnet.experiments.table import number, row_document, spread
-from alexnet.network.architecture import walk, with_classes
+from alexnet.network.architecture import BatchNorm, Dropout, ResponseNorm, walk, with_classes
 from alexnet.network.variants import variant
 from alexnet.pictures.datasets import NAMED
 from alexnet.training.recipe import checked
@@ -136,6 +136,17 @@ def test_arms_of_an_ablation_differ_in_what_it_is_about() -> None:
             assert arm.variant == first.variant and arm.recipe.views != first.recipe.views
     sides = [[row.output for row in walk(arm.variant)] for arm in EXPERIMENTS["overlapping-pooling"].arms]
     assert sides[0] == sides[1]
+
+
+def test_figure_1_has_no_regularisation_and_rates_of_its_own() -> None:
+    """Paper, figure 1: "No regularization of any kind was employed", and rates "chosen independently"."""
+    rates: dict[str, set[float]] = {}
+    for arm in EXPERIMENTS["relu-vs-tanh"].arms:
+        plain = arm.recipe
+        assert not plain.views and not plain.weight_decay and not plain.label_smoothing and plain.dropout is None
+        assert not any(isinstance(layer, Dropout | ResponseNorm | BatchNorm) for _, layer in arm.variant.layers)
+        rates.setdefault(arm.variant.name, set()).add(plain.learning_rate)
+    assert len(rates["figure-1-relu"]) > 1 and len(rates["figure-1-tanh"]) > 1
 
 
 def test_published_numbers_as_they_are_printed() -> None:

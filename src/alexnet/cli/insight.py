@@ -42,7 +42,10 @@ BELONGS = {  # options and the methods that know them
 @click.option("--model", help="Run folder or model file, ONNX for occlusion and kernels; else the one in the box.")
 @click.option("--method", type=click.Choice(METHODS), default="grad-cam", show_default=True, help="What to look at.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
-@click.option("--layer", help="grad-cam, activations, patches: a layer's name.  [default: the last convolution's]")
+@click.option(
+    "--layer",
+    help="grad-cam, activations, patches: a layer's name.  [default: the last convolution's; activations: each one's]",
+)
 @click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
 @click.option("--kind", help="grad-cam: mean, local; saliency: gradient, guided, smoothed.  [default: the first]")
 @click.option("--window", type=COUNT, help="occlusion: side of the cover, pixels.  [default: size / 6]")

@@ -160,7 +160,7 @@ INITIALISATION = Experiment(
     "Bengio (2010); He et al. (2015)",
     published="no number: the article says that normal values were used then and that Xavier's are better",
     differences=(
-        "CIFAR-10 enlarged to 67 x 67, 6 epochs, batch 64, a tenth of the rate in the last epoch: 20 minutes a run",
+        "CIFAR-10 enlarged to 67 x 67, 6 epochs, batch 64, a tenth of the rate in the last epoch",
         "normal: N(0, 0.01²) and biases of 1 on pixels as the paper has them; glorot and he: biases of 0 on pixels of "
         "unit variance, for which those rules are made",
         "the paper's rate of 0.01 throws the network with biases of 1 off within the first steps where there are ten "
