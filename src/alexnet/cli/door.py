@@ -79,11 +79,13 @@ def cli() -> None:
     """
 
 
+with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
 def command(example: str) -> Callable[[F], click.Command]:
     """A command of the group, with an example in its help and a --json option."""
 
     def register(function: F) -> click.Command:
-        with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
         name = function.__name__.removesuffix("_command")
         return cli.command(name, epilog=f"Example: {example}")(with_json(function))
 
@@ -204,6 +206,11 @@ def emitting(as_json: bool, beside: bool) -> Iterator[Callable[[Any, str], None]
     finally:
         if as_json and (begun or done):
             put("]" if begun else "[]")
+
+
+def refused(entry: dict[str, Any]) -> str:
+    """The line of a picture that was refused."""
+    return f"{shown(entry['path'])}: refused: {entry['error']}"
 
 
 def refusals(entries: list[dict[str, Any]]) -> list[int]:

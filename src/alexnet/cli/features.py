@@ -19,6 +19,7 @@ from alexnet.cli.door import (
     new_file,
     or_boxed,
     refusals,
+    refused,
     sharded,
     shown,
 )
@@ -133,7 +134,7 @@ def neighbours(
 
 def _nearest(entry: dict[str, Any]) -> str:
     if "error" in entry:
-        return f"{shown(entry['path'])}: refused: {entry['error']}"
+        return refused(entry)
     return f"{shown(entry['path'])}: " + ", ".join(
         f"{shown(n['path'])} {n['distance']:.4g}" for n in entry["neighbours"]
     )

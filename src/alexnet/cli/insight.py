@@ -18,6 +18,7 @@ from alexnet.cli.door import (
     or_boxed,
     percent,
     refusals,
+    refused,
     shown,
 )
 from alexnet.errors import UsageError
@@ -164,7 +165,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
 
 def _line(entry: dict[str, Any]) -> str:
     if "error" in entry:
-        return f"{shown(entry['path'])}: refused: {entry['error']}"
+        return refused(entry)
     return f"{shown(entry['path'])}: {entry['label']} {percent(entry['probability'])} → {', '.join(entry['files'])}"
 
 

@@ -21,6 +21,7 @@ from alexnet.cli.door import (
     or_boxed,
     percent,
     refusals,
+    refused,
     sharded,
     shown,
 )
@@ -207,5 +208,5 @@ def _submit(
 
 def _line(entry: dict[str, Any]) -> str:
     if "error" in entry:
-        return f"{shown(entry['path'])}: refused: {entry['error']}"
+        return refused(entry)
     return f"{shown(entry['path'])}: " + ", ".join(f"{t['label']} {percent(t['probability'])}" for t in entry["top"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import SEED, Commands, Whole, cli, columns, command, emit, limited, new_file
+from alexnet.cli.door import SEED, Commands, Whole, cli, columns, command, emit, limited, new_file, with_json
 from alexnet.pictures.limits import Limits
 from alexnet.progress import say
 
@@ -15,7 +15,7 @@ from alexnet.progress import say
 @cli.group(
     "datasets", cls=Commands, invoke_without_command=True, epilog="Example: alexnet datasets show patterns --out p.png"
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@with_json
 @click.pass_context
 def datasets_command(context: click.Context, as_json: bool) -> None:
     """Data sets known by name, and what else DATA can be."""
@@ -68,7 +68,7 @@ def _dataset_row(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @datasets_command.command("show", epilog="Example: alexnet datasets show photos/ --out samples.png")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@with_json
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write (.png).")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Which pictures are drawn.")

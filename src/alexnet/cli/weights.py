@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from alexnet.cli.door import COUNT, SEED, Commands, Number, cli, columns, command, emit, new_file, percent
+from alexnet.cli.door import COUNT, SEED, Commands, Number, cli, columns, command, emit, new_file, percent, with_json
 from alexnet.progress import say
 
 CHANGE = {"resize rule": "--resize", "class names": "--labels", "mean and scale": "--mean"}
 TO = ("onnx", "pt2", "torchvision", "keras", "safetensors")
-with_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 with_force = click.option("--force", is_flag=True, help="Overwrite the file.")
 
 

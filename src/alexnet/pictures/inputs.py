@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.network.architecture import Input
@@ -53,6 +53,11 @@ class Files:
 
     def contents(self) -> Iterator[str | bytes]:
         return iter(self.names)
+
+
+def refusal(path: str, error: AlexNetError) -> dict[str, Any]:
+    """The answer for a picture that could not be read."""
+    return {"path": path, "error": str(error), "exit_code": error.exit_code}
 
 
 def listed(inputs: Sequence[str]) -> Listing:

@@ -16,7 +16,7 @@ from alexnet.insight.explanations import explain, kernels, panels
 from alexnet.insight.explanations.targets import Target, class_index
 from alexnet.pictures import views
 from alexnet.pictures.decode import Pixels
-from alexnet.pictures.inputs import chunks, expand, opened
+from alexnet.pictures.inputs import chunks, expand, opened, refusal
 from alexnet.progress import progress
 from alexnet.storage import whole
 from alexnet.weights.model import Model, softmax
@@ -52,11 +52,6 @@ def pictures(model: Model, inputs: Sequence[str], out: Path, draw: Draw, target:
             refused = isinstance(picture, AlexNetError)
             entries.append(refusal(path, picture) if refused else next(done))  # type: ignore[arg-type]
     return entries
-
-
-def refusal(path: str, error: AlexNetError) -> dict[str, Any]:
-    """The entry of a picture that could not be read."""
-    return {"path": path, "error": str(error), "exit_code": error.exit_code}
 
 
 def _drawn(

@@ -13,7 +13,7 @@ from alexnet.errors import AlexNetError, PictureError, UsageError
 from alexnet.insight.features.layers import features
 from alexnet.insight.features.neighbours import Index, Metric
 from alexnet.pictures.decode import Pixels, fit, stored
-from alexnet.pictures.inputs import class_of, contents
+from alexnet.pictures.inputs import class_of, contents, refusal
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import say
 from alexnet.storage import sha256
@@ -55,7 +55,7 @@ def nearest(
     queries: list[Any] = []
     for path, found in features(model, inputs, [index.layer], index.document["precision"], limits):
         if isinstance(found, AlexNetError):
-            entries.append({"path": path, "error": str(found), "exit_code": found.exit_code})
+            entries.append(refusal(path, found))
         else:
             entries.append({"path": path})
             queries.append(found[index.layer].reshape(-1))

@@ -15,11 +15,11 @@ from alexnet.insight.explanations import panels, patches
 from alexnet.pictures import views
 from alexnet.pictures.batches import in_order
 from alexnet.pictures.decode import Pixels
-from alexnet.pictures.inputs import chunks, expand, opened
+from alexnet.pictures.inputs import chunks, expand, opened, refusal
 from alexnet.pictures.prepare import open_for
 from alexnet.progress import progress
 from alexnet.storage import write_csv
-from alexnet.use.explain import refusal, write
+from alexnet.use.explain import write
 from alexnet.weights.model import Model
 
 BATCH = 16

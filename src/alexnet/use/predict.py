@@ -13,7 +13,7 @@ import numpy as np
 from alexnet.errors import AlexNetError, NetworkError, PictureError, UsageError
 from alexnet.evaluation.evaluate import view_probabilities
 from alexnet.pictures.decode import Pixels, stored
-from alexnet.pictures.inputs import Listing, chunks, class_of, contents, listed, opened
+from alexnet.pictures.inputs import Listing, chunks, class_of, contents, listed, opened, refusal
 from alexnet.pictures.jobs import WHOLE, Shard
 from alexnet.pictures.limits import LIMITS, Limits
 from alexnet.progress import progress, say
@@ -73,7 +73,7 @@ def _answers(model: Model, chunk: list[tuple[str, Pixels | AlexNetError]], top: 
     rows = iter(view_probabilities(model, np.stack(good), views) if good else ())
     for path, picture in chunk:
         if isinstance(picture, AlexNetError):
-            yield {"path": path, "error": str(picture), "exit_code": picture.exit_code}
+            yield refusal(path, picture)
         else:
             yield {"path": path, **answer(next(rows), model.classes, top)}
 
