@@ -8,7 +8,6 @@ every epoch of its runs. Of paths on this machine only the names are kept.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from alexnet.environment import command, environment
 from alexnet.insight.reports import comparison
-from alexnet.storage import write_json
+from alexnet.storage import sha256, write_json
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -43,7 +42,7 @@ def of_run(run: Path) -> dict[str, Any]:
         "history": list(csv.DictReader((run / "history.csv").read_text("utf-8").splitlines())),
         "evaluation": evaluation,
         "result": result | {"run": run.name},
-        "best_sha256": hashlib.sha256((run / "best.safetensors").read_bytes()).hexdigest(),
+        "best_sha256": sha256(run / "best.safetensors"),
     }
 
 

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from alexnet.environment import keep_memory
+from alexnet.experiments.bench.turns import Figures
 from alexnet.pictures import prepare as stores
 from alexnet.pictures.batches import Order, batches
 from alexnet.pictures.forms import Kept
@@ -30,8 +31,6 @@ from alexnet.pictures.sources import Folder
 from alexnet.pictures.store import Part
 from alexnet.training import recipes
 from alexnet.training.recipe import Recipe, purposes, with_components
-
-Figures = dict[str, float]
 
 SIDE, STORED = 227, 256
 BATCH = 64
